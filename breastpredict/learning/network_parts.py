@@ -1,0 +1,57 @@
+"""What training does to the parts of a network, whichever transformer it is."""
+
+from __future__ import annotations
+
+import torch
+from timm.layers.drop import DropPath
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from breastpredict.learning.config import TrainConfig
+
+
+def set_regularisation(model: nn.Module, dropout: float, drop_path: float) -> None:
+    """Set dropout everywhere and stochastic depth rising linearly over the blocks.
+
+    Only training mode is affected; the weights and their names stay as they are.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = dropout
+    blocks = [module for module in model.modules() if hasattr(module, "drop_path1")]
+    for index, block in enumerate(blocks):
+        rate = drop_path * (index + 1) / len(blocks)
+        for name in ("drop_path1", "drop_path2"):
+            setattr(block, name, DropPath(rate) if rate > 0 else nn.Identity())
+
+
+def shift_logit(model: nn.Module, shift: float) -> None:
+    """Add ``shift`` to the logit: to the bias of the last linear layer."""
+    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    if last.out_features != 1 or last.bias is None:
+        raise TypeError("the network must end in a linear layer with one output and a bias")
+    with torch.no_grad():
+        last.bias.add_(shift)
+
+
+def adamw(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019); biases, norms and embeddings are not decayed."""
+    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim == 2]
+    others = [p for p in model.parameters() if p.requires_grad and p.ndim != 2]
+    return torch.optim.AdamW(
+        [
+            {"params": decayed, "weight_decay": config.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ],
+        lr=config.learning_rate,
+    )
+
+
+def averaged(model: nn.Module, decay: float) -> AveragedModel:
+    """Exponential moving average of the weights, with a short memory in the first steps."""
+
+    def average(old: torch.Tensor, new: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
+        keep = min(decay, (1 + int(count)) / (10 + int(count)))
+        return torch.lerp(new, old, keep)
+
+    return AveragedModel(model, avg_fn=average)

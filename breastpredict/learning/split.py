@@ -1,0 +1,75 @@
+"""Splits by patient."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from breastpredict.errors import InputError
+
+
+def stratified_split(strata: Mapping[str, str], fraction: float, *, seed: int) -> set[str]:
+    """Patients set apart: ``fraction`` of each stratum, drawn at random.
+
+    Args:
+        strata: stratum (class) of every patient. Their order does not matter: the draw depends on
+            the names, the strata and the seed only.
+        fraction: part to set apart, above 0 and below 1.
+        seed: seed of the draw.
+
+    Returns:
+        The patients set apart: ``fraction`` of each stratum, rounded, yet at least one patient set
+        apart and one left in every stratum.
+
+    Raises:
+        InputError: a stratum has fewer than two patients; the fraction is out of range.
+    """
+    if not 0 < fraction < 1:
+        raise InputError(f"The fraction to set apart is {fraction}; it must be between 0 and 1")
+    members: dict[str, list[str]] = defaultdict(list)
+    for patient in sorted(strata):
+        members[strata[patient]].append(patient)
+    rng = np.random.default_rng(seed)
+    apart: set[str] = set()
+    for stratum in sorted(members):
+        patients = members[stratum]
+        if len(patients) < 2:
+            raise InputError(
+                f"Class {stratum!r} has a single patient, who cannot be on both sides of a split",
+                remedy="Add patients of this class",
+            )
+        count = min(max(1, round(fraction * len(patients))), len(patients) - 1)
+        apart.update(patients[i] for i in rng.permutation(len(patients))[:count])
+    return apart
+
+
+def check_disjoint(sides: Mapping[str, Iterable[str]]) -> None:
+    """Refuse a split in which a patient is on more than one side, or twice on one.
+
+    Args:
+        sides: name of each side and its patients, one entry per example.
+
+    Raises:
+        InputError: naming the sides and the number of patients, not the patients.
+    """
+    seen: dict[str, str] = {}
+    shared: dict[tuple[str, str], int] = defaultdict(int)
+    for side, patients in sides.items():
+        for patient in patients:
+            if patient in seen:
+                shared[(seen[patient], side)] += 1
+            else:
+                seen[patient] = side
+    for (first, second), count in shared.items():
+        where = f"twice in {first}" if first == second else f"in both {first} and {second}"
+        raise InputError(
+            f"{count} patient(s) are {where}: their scores would not be those of unseen patients",
+            remedy="Give every patient one row and one side of the split",
+        )
+
+
+def strata_of(keys: Sequence[str], labels: Sequence[int], strata: Sequence[str]) -> dict[str, str]:
+    """Stratum of every patient: the given one, or the label where it is empty."""
+    return {k: s or str(v) for k, v, s in zip(keys, labels, strata, strict=True)}
