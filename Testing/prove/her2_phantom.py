@@ -119,7 +119,7 @@ def main() -> None:
         for seed in options.seeds:
             folder = Path(name) / str(seed)
             cases = read_cohort(make_her2_phantom(folder / "cohort", options.cases, seed=seed))
-            config = Her2TrainConfig(network="reduced", weights="none", seed=seed)
+            config = Her2TrainConfig(preset="reduced", weights="none", seed=seed)
             train_her2(cases, folder / "run", config)
             model = Her2Model.load(folder / "run", "cpu")
             outside = external(cases)
@@ -153,7 +153,7 @@ def main() -> None:
         for shuffle in range(options.shuffles):
             permuted = shuffled(cases, shuffle)
             null = Path(name) / f"shuffle-{shuffle}"
-            train_her2(permuted, null, replace(config, seed=shuffle), cache=folder / "run")
+            train_her2(permuted, null, replace(config, seed=shuffle))
             outcome = aucs(external(permuted), scores(Her2Model.load(null, "cpu"), prepared))
             nulls.append({task: outcome[task]["auc"] for task in TASKS})
             print("shuffle", shuffle, nulls[-1], flush=True)

@@ -35,7 +35,7 @@ def main() -> None:
         folder = Path(name)
         cases = read_cohort(make_her2_phantom(folder / "cohort", options.cases, seed=505))
         start = time.perf_counter()
-        config = Her2TrainConfig(network="tiny", weights="none", epochs=options.epochs, seed=505)
+        config = Her2TrainConfig(preset="tiny", weights="none", epochs=options.epochs, seed=505)
         train_her2(cases, folder / "run", config)
         training = time.perf_counter() - start
         model = Her2Model.load(folder / "run", "cpu")

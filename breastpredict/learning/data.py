@@ -27,6 +27,9 @@ from breastpredict.learning.examples import Example
 
 Batch = dict[str, torch.Tensor]
 
+ORDER, AUGMENTATION, DROPOUT = range(3)
+"""The purposes random numbers are drawn for; each has its own stream."""
+
 
 def augmentation(config: TrainConfig) -> Compose:
     """Both flips, quarter turns, small rotations and intensity jitter of one image [C, S, S]."""
@@ -65,7 +68,9 @@ class ExampleDataset(Dataset[Batch]):
         example = self.examples[index]
         image = torch.from_numpy(np.ascontiguousarray(example.image, dtype=np.float32))
         if self.augment is not None:
-            self.augment.set_random_state(seed=stream_seed(self.seed, self.epoch, index))
+            self.augment.set_random_state(
+                seed=stream_seed(self.seed, AUGMENTATION, self.epoch, index)
+            )
             image = torch.as_tensor(self.augment(image))
         return {"image": image, "label": torch.tensor([float(example.label)])}
 
@@ -83,7 +88,7 @@ class EpochSampler(Sampler[int]):
         return len(self.labels)
 
     def __iter__(self) -> Iterator[int]:
-        draw = torch.Generator().manual_seed(stream_seed(self.seed, self.epoch, -1))
+        draw = torch.Generator().manual_seed(stream_seed(self.seed, ORDER, self.epoch))
         if not self.balanced:
             return iter(torch.randperm(len(self), generator=draw).tolist())
         counts = torch.bincount(self.labels, minlength=2)
@@ -123,4 +128,4 @@ def plain_loader(examples: Sequence[Example], batch_size: int) -> DataLoader[Bat
 
 def stream_seed(*parts: int) -> int:
     """A 32-bit seed for one stream of random numbers, well mixed from its coordinates."""
-    return int(np.random.SeedSequence([part + 1 for part in parts]).generate_state(1)[0])
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
 import numpy as np
@@ -77,3 +78,10 @@ class EpochRecord:
             f"tuning loss {self.tuning_loss:.3f}  tuning AUC {self.tuning_auc:.3f}"
             + ("  best" if self.best else "")
         )
+
+
+def history_csv(history: Sequence[EpochRecord]) -> str:
+    """The records as a CSV table with a header."""
+    lines = [",".join(field.name for field in fields(EpochRecord))]
+    lines += [",".join(map(str, asdict(record).values())) for record in history]
+    return "\n".join(lines) + "\n"

@@ -23,6 +23,7 @@ from ignite.engine import Engine, Events
 from monai.data.meta_obj import get_track_meta, set_track_meta
 from monai.engines.evaluator import SupervisedEvaluator
 from monai.engines.trainer import SupervisedTrainer
+from monai.engines.utils import IterationEvents
 from monai.utils.misc import set_determinism
 from numpy.typing import NDArray
 from torch import nn
@@ -30,10 +31,12 @@ from torch.utils.data import DataLoader
 
 from breastpredict import __version__
 from breastpredict.errors import InputError
+from breastpredict.files import write_text
 from breastpredict.learning import checkpoint, network_parts
 from breastpredict.learning.calibration import Calibration, calibration_of
 from breastpredict.learning.config import TrainConfig
 from breastpredict.learning.data import (
+    DROPOUT,
     Batch,
     plain_loader,
     set_epoch,
@@ -46,6 +49,7 @@ from breastpredict.learning.examples import (
     CaseSet,
     EpochRecord,
     Example,
+    history_csv,
 )
 from breastpredict.learning.split import check_disjoint, strata_of, stratified_split
 from breastpredict.models import build_vit, initialise, save_bundle
@@ -53,6 +57,9 @@ from breastpredict.stats import Estimate, roc_auc, youden_threshold
 
 TUNING_FRACTION = 0.2
 """Share of the 80 % on which the epoch and the threshold are chosen."""
+
+GRADIENT_NORM = 1.0
+"""Gradients are clipped to this norm: small transformers trained from scratch diverge without."""
 
 OnEpoch = Callable[[EpochRecord], None]
 
@@ -247,7 +254,7 @@ def fit(
         train_data_loader=loader,
         network=model,
         optimizer=optimizer,
-        loss_function=_loss(train, config, device),
+        loss_function=_loss(train, config),
         decollate=False,
     )
     trainer.logger.setLevel(logging.CRITICAL)  # what goes wrong is raised; do not print it as well
@@ -259,14 +266,14 @@ def fit(
     def start(engine: Engine) -> None:
         losses.clear()
         set_epoch(loader, engine.state.epoch)
-        torch.manual_seed(stream_seed(config.seed, engine.state.epoch, -2))  # dropout
+        torch.manual_seed(stream_seed(config.seed, DROPOUT, engine.state.epoch))
 
     def step(engine: Engine) -> None:
         schedule.step()
         if average is not None:
             average.update_parameters(model)
         output: Any = engine.state.output
-        losses.append((float(output["loss"]), len(output["label"])))
+        losses.append((output["loss"].item(), len(output["label"])))
 
     def finish(engine: Engine) -> None:
         scored = average.module if average is not None else model
@@ -286,16 +293,37 @@ def fit(
         state.scheduler = schedule.state_dict()
         state.average = None if average is None else average.state_dict()
         checkpoint.save(path, state)
+        write_text(path.with_name("history.csv"), history_csv(state.history))
         if on_epoch is not None:
             on_epoch(record)
         if _finished(state, config):
             engine.terminate()
 
+    def clip(_: Engine) -> None:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
+
     trainer.add_event_handler(Events.EPOCH_STARTED, start)
+    trainer.add_event_handler(IterationEvents.BACKWARD_COMPLETED, clip)
     trainer.add_event_handler(Events.ITERATION_COMPLETED, step)
     trainer.add_event_handler(Events.EPOCH_COMPLETED, finish)
     trainer.run()
     return state
+
+
+class BalancedLoss(nn.Module):
+    """Binary cross-entropy in which both classes weigh the same in sum.
+
+    ``pos_weight`` alone would balance them too, but shrink the whole loss where positives abound.
+    """
+
+    def __init__(self, positive: float, negative: float) -> None:
+        super().__init__()
+        self.positive, self.negative = positive, negative
+
+    def forward(self, logit: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Mean weighted loss of logits and labels [cases, 1]."""
+        weight = label * self.positive + (1 - label) * self.negative
+        return nn.functional.binary_cross_entropy_with_logits(logit, label, weight)
 
 
 def probabilities(
@@ -377,12 +405,11 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _loss(train: Sequence[Example], config: TrainConfig, device: torch.device) -> nn.Module:
-    weight = None
-    if config.balance == "loss":
-        positives = sum(example.label for example in train)
-        weight = torch.tensor([(len(train) - positives) / positives], device=device)
-    return nn.BCEWithLogitsLoss(pos_weight=weight)
+def _loss(train: Sequence[Example], config: TrainConfig) -> nn.Module:
+    if config.balance != "loss":
+        return nn.BCEWithLogitsLoss()
+    positives = sum(example.label for example in train)
+    return BalancedLoss(len(train) / (2 * positives), len(train) / (2 * (len(train) - positives)))
 
 
 def _logits(

@@ -1,0 +1,22 @@
+"""Synthetic cohorts: what can be planted, rendered and written as a scanner would write it."""
+
+from __future__ import annotations
+
+from breastpredict.phantom.her2 import STUDY_DESCRIPTION, make_her2_phantom
+from breastpredict.phantom.her2_plan import CasePlan, plan_her2_cohorts
+from breastpredict.phantom.her2_render import RenderedCase, render_her2_case
+from breastpredict.phantom.mr_dicom import LAYOUTS, StudyHeader, WrittenDce, WrittenPhase, write_dce
+
+__all__ = [
+    "LAYOUTS",
+    "STUDY_DESCRIPTION",
+    "CasePlan",
+    "RenderedCase",
+    "StudyHeader",
+    "WrittenDce",
+    "WrittenPhase",
+    "make_her2_phantom",
+    "plan_her2_cohorts",
+    "render_her2_case",
+    "write_dce",
+]

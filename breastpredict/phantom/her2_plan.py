@@ -113,9 +113,7 @@ def plan_her2_cohorts(
         raise InputError("a phantom needs at least a matrix of 48, 8 slices and 2 phases")
     if isinstance(cases, int):
         names = list(COHORT_FRACTIONS)
-        counts = dict(
-            zip(names, _apportion(cases, list(COHORT_FRACTIONS.values())), strict=True)
-        )
+        counts = dict(zip(names, _apportion(cases, list(COHORT_FRACTIONS.values())), strict=True))
     else:
         counts = dict(cases)
     if unknown := set(counts) - set(SITES):
@@ -144,9 +142,7 @@ def _plan_site(
     order = before + 1 + rng.permutation(count)  # numbers do not tell the class either
     for her2, n in zip(CLASSES, _apportion(count, CLASS_FRACTIONS), strict=True):
         vendors: list[Layout] = []
-        for vendor, k in zip(
-            site.vendors, _apportion(n, list(site.vendors.values())), strict=True
-        ):
+        for vendor, k in zip(site.vendors, _apportion(n, list(site.vendors.values())), strict=True):
             vendors += [vendor] * k
         rng.shuffle(vendors)  # type: ignore[arg-type]
         radius = _spread(n, (8.0, 14.5), rng)
@@ -179,9 +175,7 @@ def _plan_site(
     return sorted(plans, key=lambda plan: plan.number)
 
 
-def _spread(
-    n: int, limits: tuple[float, float], rng: np.random.Generator
-) -> NDArray[np.float64]:
+def _spread(n: int, limits: tuple[float, float], rng: np.random.Generator) -> NDArray[np.float64]:
     """``n`` values, one from each of ``n`` equal parts of the interval, in random order."""
     low, high = limits
     return low + (high - low) * (rng.permutation(n) + rng.random(n)) / max(n, 1)

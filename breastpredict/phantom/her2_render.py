@@ -90,9 +90,7 @@ def _times(phases: int, rng: np.random.Generator) -> tuple[tuple[float, ...], fl
     return (before, *(float(first + p * duration) for p in range(phases - 1))), float(duration)
 
 
-def _scale_to(
-    target: float, relative: NDArray[np.float64], time_s: float, washout: float
-) -> float:
+def _scale_to(target: float, relative: NDArray[np.float64], time_s: float, washout: float) -> float:
     """The Ktrans at which a lesion's mean enhancement is ``target``, whatever its texture."""
     uptake = kinetics.tofts_uptake(time_s, washout)
 
@@ -215,7 +213,5 @@ class _Breast:
             positions, allowed, voxels, radius_mm, morphology.lobulation, rng
         )
         self.tissue[mask] = LESION
-        relative = texture(
-            positions, self.voxels(1.0), mask, depth, radius_mm, morphology, rng
-        )
+        relative = texture(positions, self.voxels(1.0), mask, depth, radius_mm, morphology, rng)
         return mask, relative

@@ -126,7 +126,7 @@ def texture(
         width = radius_mm * rng.uniform(0.16, 0.26)
         spots += np.exp(-((place - at) ** 2).sum(axis=-1) / (2 * width**2))
     patterns = (
-        0.25 * mottle(0.55),
+        0.55 * mottle(0.5),
         mottle(0.16),
         _standard(_standard(rim) + 0.5 * _standard(spots)),
     )

@@ -329,9 +329,7 @@ class _Writer:
             ]
             base.TemporalPositionIdentifier = in_series.index(phase) + 1
             base.NumberOfTemporalPositions = len(in_series)
-            base.TriggerTime = _ds(
-                round(1000 * (self.times_s[phase] - self.times_s[first]), 3)
-            )
+            base.TriggerTime = _ds(round(1000 * (self.times_s[phase] - self.times_s[first]), 3))
         base.RepetitionTime, base.EchoTime = "5.4", "2.5"
         base.FlipAngle = "12"
         base.EchoTrainLength = 1
@@ -366,15 +364,19 @@ class _Writer:
             complete_enhanced(
                 base,
                 [images[p] for p in group],
+                dimensions_uid=self.header.uid("dimensions", base.SeriesNumber),
                 starts=[self.when(p) for p in group],
-                positions=[p + 1 for p in group] if together else [1],
                 offsets_s=[self.times_s[p] - self.times_s[group[0]] for p in group],
                 pre=[p < self.pre_phases for p in group],
                 duration_s=self._duration(group[0]),
                 rescale=(self.coding.slope, self.coding.intercept),
-                range_of_values=(int(min(s.min() for s in stored)), int(max(s.max() for s in stored))),
+                stored_range=(
+                    int(min(s.min() for s in stored)),
+                    int(max(s.max() for s in stored)),
+                ),
                 injection=self.injection if self.header.injection else None,
                 field_strength_t=self.header.field_strength_t,
+                laterality=self.header.laterality,
             )
             base.PixelData = b"".join(s.tobytes() for s in stored)
             folder = self.folder / f"S{int(base.SeriesNumber):04d}"
