@@ -256,6 +256,21 @@ def test_the_table_names_what_is_on_disk_and_says_it_is_synthetic(cohort: Path) 
         assert_valid(files[0], files[-1], cohort.parent / row["segmentation"])
 
 
+def test_the_mask_is_the_planted_lesion_at_its_place(cohort: Path) -> None:
+    plans = plan_her2_cohorts({"SITE-A": 7, "SITE-B": 3}, seed=5, slices=12)
+    for plan, row in list(zip(plans, rows(cohort), strict=True))[::3]:
+        truth = render_her2_case(plan).mask
+        found = np.zeros_like(sitk.GetArrayFromImage(truth))
+        seg = pydicom.dcmread(cohort.parent / row["segmentation"])
+        groups = seg.PerFrameFunctionalGroupsSequence
+        for group, pixels in zip(groups, seg.pixel_array, strict=True):
+            place = [float(v) for v in group.PlanePositionSequence[0].ImagePositionPatient]
+            index = truth.TransformPhysicalPointToContinuousIndex(place)
+            assert index == pytest.approx((0, 0, round(index[2])), abs=1e-3)
+            found[round(index[2])] = pixels
+        assert np.array_equal(found, sitk.GetArrayFromImage(truth))
+
+
 def test_stains_fit_the_planned_class(cohort: Path) -> None:
     plans = plan_her2_cohorts({"SITE-A": 7, "SITE-B": 3}, seed=5, slices=12)
     allowed = {

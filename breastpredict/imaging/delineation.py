@@ -5,11 +5,11 @@ The steps, all on a neighbourhood of the lesion (early phase's grid):
 1. *Motion*: the pre-contrast phase is brought onto the early phase's grid; its shift is estimated
    and undone (`breastpredict.imaging.motion`).
 2. *Enhancement* = early minus pre-contrast, smoothed by curvature flow, which keeps edges.
-3. *Threshold*: half-way between the lesion's robust peak (95th percentile in the seed's sphere or
-   the box) and the enhancement around it (median of the tissue in the neighbourhood, air left
-   out), the half-maximum contour; raised to Otsu's threshold of that tissue (values cut at the
-   peak, so that a brighter vessel does not decide) where that is higher, though never above 70 %
-   of the way.
+3. *Threshold*: half-way between the lesion's robust peak (95th percentile in the seed's sphere,
+   98th in the box) and the enhancement around it (median of the tissue in the neighbourhood, air
+   left out), the half-maximum contour; raised to Otsu's threshold of that tissue (values cut at
+   the peak, so that a brighter vessel does not decide) where that is higher, though never above
+   70 % of the way.
 4. *Component*: an opening cuts vessels off; the component at the seed (the largest one in a box)
    is grown back into its own voxels by the radius of the opening. Nothing passes the leakage
    limit: a sphere around the seed, or the box. From a seed, a component that reaches the limit
@@ -48,7 +48,8 @@ from breastpredict.imaging.shape import (
 
 _SURROUNDINGS_MM = 30.0  # what is read around a box; motion needs that much to go by
 _MOTION_MARGIN_MM = 15.0  # how much further the pre-contrast phase is read
-_PEAK_PERCENTILE = 95.0
+_SEED_PEAK = 95.0  # percentile in the seed's sphere
+_BOX_PEAK = 98.0  # percentile in a box, of which the lesion may be a small part
 _HIGHEST_FRACTION = 0.7  # of the way from surroundings to peak, for Otsu's threshold
 _RAISED_FRACTIONS = (0.6, 0.7, 0.8)  # of the way, against leakage
 _NOISE_FACTOR = 3.0  # a peak below this many noise standard deviations is noise
@@ -133,14 +134,15 @@ def delineate_from_point(
     _check_inside(point, pre, early)
     center = Geometry.from_image(early).physical_to_index(point)
     near = _neighbourhood(pre, early, center, center, use.max_radius_mm + 2.0, use)
-    seed = np.round(center).astype(int) - np.array(near.start)
+    last = np.array(early.GetSize()) - 1
+    seed = np.clip(np.round(center).astype(int), 0, last) - np.array(near.start)
     distance = distance_mm(near.geometry, near.geometry.physical_to_index(point))
     at_seed: Bools = distance <= use.seed_radius_mm
     at_seed[tuple(seed[::-1])] = True
     _check_not_air(near, at_seed)
     allowed: Bools = distance <= use.max_radius_mm
     edge = allowed & (distance > use.max_radius_mm - max(near.geometry.spacing))
-    threshold, numbers = _threshold(near, at_seed, allowed & near.tissue, use)
+    threshold, numbers = _threshold(near, at_seed, _SEED_PEAK, allowed & near.tissue, use)
     peak, base = float(numbers["peak_enhancement"]), float(numbers["surrounding_enhancement"])
     warnings = list(near.warnings)
     for level in (threshold, *(base + part * (peak - base) for part in _RAISED_FRACTIONS)):
@@ -202,7 +204,7 @@ def delineate_from_box(
     near = _neighbourhood(pre, early, index.min(0), index.max(0), _SURROUNDINGS_MM, use)
     box = inside_box(near.geometry, lower, upper)
     _check_not_air(near, box)
-    threshold, numbers = _threshold(near, box, near.tissue, use)
+    threshold, numbers = _threshold(near, box, _BOX_PEAK, near.tissue, use)
     candidates = (near.enhancement >= threshold) & box
     if not np.any(candidates):
         raise GateRefusal("no-enhancement", "Nothing in the box enhances more than around it.")
@@ -281,12 +283,12 @@ def _block(
 
 
 def _threshold(
-    near: _Neighbourhood, core: Bools, surroundings: Bools, use: Settings
+    near: _Neighbourhood, core: Bools, percentile: float, surroundings: Bools, use: Settings
 ) -> tuple[float, dict[str, float | str]]:
     """Step 3: the threshold on the smoothed enhancement, and the numbers behind it."""
     values = near.enhancement
     surroundings = surroundings if np.any(surroundings) else core
-    peak = float(np.percentile(values[core], _PEAK_PERCENTILE))
+    peak = float(np.percentile(values[core], percentile))
     base = max(0.0, float(np.median(values[surroundings])))
     signal = float(np.mean(near.pre[core]))
     least = max(use.minimum_enhancement * signal, _NOISE_FACTOR * near.noise)

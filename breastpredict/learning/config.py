@@ -18,7 +18,7 @@ class TrainConfig:
         learning_rate: peak rate of AdamW.
         weight_decay: decoupled weight decay (not on biases and normalisation).
         warmup_epochs: epochs of linear warm-up; at most half of ``epochs`` is used.
-        patience: stop after so many epochs without a better tuning AUC; 0 never stops.
+        patience: stop after so many epochs without a better (smoothed) tuning AUC; 0 never stops.
         averaging: decay per step of the exponential moving average of the weights which is what
             is scored and saved; 0 uses the weights of the epoch itself.
         dropout: dropout rate in the network.

@@ -1,17 +1,15 @@
 """Training one binary task on MONAI's engines.
 
-What is chosen where: weights are fitted on ``train``; the epoch (largest area under the ROC curve,
-ties by smaller loss) and the threshold (Youden) are chosen on ``tuning``, both inside the 80 %;
-``validation``, the 20 %, is scored once at the end and only reported. The tuning scores are
-therefore slightly optimistic, the validation scores are not.
+What is chosen where: weights are fitted on ``train``. The epoch (largest area under the ROC curve,
+smoothed over a few epochs; ties by smaller loss) and the threshold (Youden) are chosen on
+``tuning``. Both are inside the 80 %; ``validation``, the 20 %, is scored once at the end and only
+reported. The tuning scores are therefore slightly optimistic, the validation scores are not.
 """
 
 from __future__ import annotations
 
-import logging
-import math
 import platform
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,49 +17,28 @@ from typing import Any
 
 import numpy as np
 import torch
-from ignite.engine import Engine, Events
 from monai.data.meta_obj import get_track_meta, set_track_meta
-from monai.engines.evaluator import SupervisedEvaluator
-from monai.engines.trainer import SupervisedTrainer
-from monai.engines.utils import IterationEvents
 from monai.utils.misc import set_determinism
-from numpy.typing import NDArray
-from torch import nn
-from torch.utils.data import DataLoader
 
 from breastpredict import __version__
 from breastpredict.errors import InputError
-from breastpredict.files import write_text
-from breastpredict.learning import checkpoint, network_parts
+from breastpredict.learning import network_parts
 from breastpredict.learning.calibration import Calibration, calibration_of
 from breastpredict.learning.config import TrainConfig
-from breastpredict.learning.data import (
-    DROPOUT,
-    Batch,
-    plain_loader,
-    set_epoch,
-    stream_seed,
-    training_loader,
-)
 from breastpredict.learning.examples import (
     BinaryTask,
     CaseScore,
     CaseSet,
     EpochRecord,
     Example,
-    history_csv,
 )
+from breastpredict.learning.fitting import OnEpoch, best_record, fit, probabilities
 from breastpredict.learning.split import check_disjoint, strata_of, stratified_split
 from breastpredict.models import build_vit, initialise, save_bundle
 from breastpredict.stats import Estimate, roc_auc, youden_threshold
 
 TUNING_FRACTION = 0.2
 """Share of the 80 % on which the epoch and the threshold are chosen."""
-
-GRADIENT_NORM = 1.0
-"""Gradients are clipped to this norm: small transformers trained from scratch diverge without."""
-
-OnEpoch = Callable[[EpochRecord], None]
 
 
 @dataclass(frozen=True)
@@ -97,7 +74,8 @@ def train_binary(
     weights: str | Path = "imagenet",
     config: TrainConfig | None = None,
     tuning: Collection[str] | None = None,
-    metadata: Mapping[str, Any] | None = None,
+    synthetic: bool,
+    training_data: Mapping[str, Any],
     resume: bool = False,
     on_epoch: OnEpoch | None = None,
 ) -> BinaryRun:
@@ -114,7 +92,8 @@ def train_binary(
         config: settings.
         tuning: keys of the examples set apart inside the 80 %; by default a stratified
             ``TUNING_FRACTION`` of them.
-        metadata: further entries of the bundle's ``breastpredict`` block.
+        synthetic: the examples are phantoms; the bundle says so wherever it is used.
+        training_data: see ``training_ranges``; the gates compare new cases with it.
         resume: go on from the checkpoint where there is one; at most one epoch is repeated. On one
             machine the result is bitwise that of an uninterrupted run.
         on_epoch: called after each epoch, once its checkpoint is on disk.
@@ -132,7 +111,16 @@ def train_binary(
     set_track_meta(False)  # plain tensors: the images carry no geometry here
     try:
         return _train(
-            sets, task, run_dir, network, weights, config, metadata or {}, resume, on_epoch, device
+            sets,
+            task,
+            run_dir,
+            network,
+            weights,
+            config,
+            {"synthetic": synthetic, "training_data": dict(training_data)},
+            resume,
+            on_epoch,
+            device,
         )
     finally:
         set_track_meta(before)
@@ -153,6 +141,8 @@ def _train(
 ) -> BinaryRun:
     model = build_vit(**network)
     initialisation = initialise(model, weights)
+    if initialisation.source == "none":
+        network_parts.xavier_initialise(model)
     network_parts.set_regularisation(model, config.dropout, config.drop_path)
     state = fit(
         model,
@@ -199,7 +189,7 @@ def _train(
             "seed": config.seed,
             "config": config.to_json(),
             "epochs_trained": state.epoch,
-            "best_epoch": _best(state.history).epoch,
+            "best_epoch": best_record(state.history).epoch,
             "initialisation": _plain(initialisation),
             "device": device.type,
             "threads": torch.get_num_threads(),
@@ -208,140 +198,6 @@ def _train(
         },
     )
     return BinaryRun(task, bundle, threshold, calibration, scores, auc, tuple(state.history))
-
-
-def fit(
-    model: nn.Module,
-    train: Sequence[Example],
-    tuning: Sequence[Example],
-    config: TrainConfig,
-    path: Path,
-    *,
-    settings: Mapping[str, Any],
-    resume: bool,
-    on_epoch: OnEpoch | None,
-    device: torch.device,
-) -> checkpoint.TrainingState:
-    """The loop over epochs; ``path`` holds the state after the last finished one.
-
-    Returns the final state, whose ``best`` are the weights of the best epoch (before calibration).
-    """
-    unchanging = {k: v for k, v in config.to_json().items() if k not in ("device", "workers")}
-    mark = checkpoint.fingerprint({**settings, **unchanging}, {"train": train, "tuning": tuning})
-    model.to(device)
-    loader = training_loader(train, config)
-    optimizer = network_parts.adamw(model, config)
-    steps = len(loader)
-    warmup = min(config.warmup_epochs, config.epochs // 2) * steps
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: warmup_cosine(step, warmup, config.epochs * steps)
-    )
-    average = network_parts.averaged(model, config.averaging) if config.averaging else None
-    state = checkpoint.TrainingState(mark)
-    if resume and path.is_file():
-        state = checkpoint.load(path, mark)
-        model.load_state_dict(state.model)
-        optimizer.load_state_dict(state.optimizer)
-        schedule.load_state_dict(state.scheduler)
-        if average is not None and state.average is not None:
-            average.load_state_dict(state.average)
-    if _finished(state, config):
-        return state
-
-    trainer = SupervisedTrainer(
-        device=device,
-        max_epochs=config.epochs,
-        train_data_loader=loader,
-        network=model,
-        optimizer=optimizer,
-        loss_function=_loss(train, config),
-        decollate=False,
-    )
-    trainer.logger.setLevel(logging.CRITICAL)  # what goes wrong is raised; do not print it as well
-    trainer.load_state_dict(
-        {"epoch": state.epoch, "epoch_length": steps, "max_epochs": config.epochs}
-    )
-    losses: list[tuple[float, int]] = []
-
-    def start(engine: Engine) -> None:
-        losses.clear()
-        set_epoch(loader, engine.state.epoch)
-        torch.manual_seed(stream_seed(config.seed, DROPOUT, engine.state.epoch))
-
-    def step(engine: Engine) -> None:
-        schedule.step()
-        if average is not None:
-            average.update_parameters(model)
-        output: Any = engine.state.output
-        losses.append((output["loss"].item(), len(output["label"])))
-
-    def finish(engine: Engine) -> None:
-        scored = average.module if average is not None else model
-        train_loss = sum(v * n for v, n in losses) / sum(n for _, n in losses)
-        if not math.isfinite(train_loss):
-            raise InputError(
-                f"Training diverged in epoch {engine.state.epoch}: the loss is not a number",
-                remedy="Lower the learning rate",
-            )
-        record = _record(engine.state.epoch, train_loss, scored, tuning, train, config, device)
-        record = _judged(record, float(schedule.get_last_lr()[0]), state.history)
-        state.history.append(record)
-        if record.best:
-            state.best = {k: v.detach().cpu().clone() for k, v in scored.state_dict().items()}
-        state.epoch = record.epoch
-        state.model, state.optimizer = model.state_dict(), optimizer.state_dict()
-        state.scheduler = schedule.state_dict()
-        state.average = None if average is None else average.state_dict()
-        checkpoint.save(path, state)
-        write_text(path.with_name("history.csv"), history_csv(state.history))
-        if on_epoch is not None:
-            on_epoch(record)
-        if _finished(state, config):
-            engine.terminate()
-
-    def clip(_: Engine) -> None:
-        torch.nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
-
-    trainer.add_event_handler(Events.EPOCH_STARTED, start)
-    trainer.add_event_handler(IterationEvents.BACKWARD_COMPLETED, clip)
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, step)
-    trainer.add_event_handler(Events.EPOCH_COMPLETED, finish)
-    trainer.run()
-    return state
-
-
-class BalancedLoss(nn.Module):
-    """Binary cross-entropy in which both classes weigh the same in sum.
-
-    ``pos_weight`` alone would balance them too, but shrink the whole loss where positives abound.
-    """
-
-    def __init__(self, positive: float, negative: float) -> None:
-        super().__init__()
-        self.positive, self.negative = positive, negative
-
-    def forward(self, logit: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """Mean weighted loss of logits and labels [cases, 1]."""
-        weight = label * self.positive + (1 - label) * self.negative
-        return nn.functional.binary_cross_entropy_with_logits(logit, label, weight)
-
-
-def probabilities(
-    model: nn.Module, examples: Sequence[Example], device: torch.device, batch_size: int = 1
-) -> NDArray[np.float64]:
-    """Sigmoid of the network's logit for every example, in order [cases]."""
-    if not examples:
-        return np.zeros(0)
-    logits = torch.from_numpy(_logits(model, plain_loader(examples, batch_size), device))
-    return np.asarray(torch.sigmoid(logits).numpy(), dtype=np.float64)
-
-
-def warmup_cosine(step: int, warmup: int, total: int) -> float:
-    """Share of the peak learning rate: linear rise over ``warmup`` steps, then a half cosine."""
-    if step < warmup:
-        return (step + 1) / warmup
-    done = (step - warmup) / max(1, total - warmup)
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
 
 
 def versions() -> dict[str, str]:
@@ -403,71 +259,6 @@ def _device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError("This machine offers no CUDA device", remedy="Use --device cpu")
     return device
-
-
-def _loss(train: Sequence[Example], config: TrainConfig) -> nn.Module:
-    if config.balance != "loss":
-        return nn.BCEWithLogitsLoss()
-    positives = sum(example.label for example in train)
-    return BalancedLoss(len(train) / (2 * positives), len(train) / (2 * (len(train) - positives)))
-
-
-def _logits(
-    model: nn.Module, loader: DataLoader[Batch], device: torch.device
-) -> NDArray[np.float32]:
-    evaluator = SupervisedEvaluator(
-        device=device, val_data_loader=loader, network=model, decollate=False
-    )
-    evaluator.logger.setLevel(logging.CRITICAL)
-    logits: list[torch.Tensor] = []
-    evaluator.add_event_handler(
-        Events.ITERATION_COMPLETED,
-        lambda engine: logits.append(engine.state.output["pred"].detach().cpu()),
-    )
-    evaluator.run()
-    return np.asarray(torch.cat(logits).reshape(-1).numpy())
-
-
-def _record(
-    epoch: int,
-    train_loss: float,
-    model: nn.Module,
-    tuning: Sequence[Example],
-    train: Sequence[Example],
-    config: TrainConfig,
-    device: torch.device,
-) -> EpochRecord:
-    logits = _logits(model, plain_loader(tuning, config.batch_size), device).astype(np.float64)
-    labels = np.array([example.label for example in tuning], dtype=np.float64)
-    positives = sum(example.label for example in train)
-    shift = calibration_of(
-        positives, len(train) - positives, balanced=config.balance != "none"
-    ).logit_shift
-    z = logits + shift
-    loss = float(np.mean(np.logaddexp(0.0, z) - labels * z))
-    return EpochRecord(epoch, train_loss, loss, roc_auc(labels, logits).value, 0.0, False)
-
-
-def _judged(record: EpochRecord, rate: float, history: Sequence[EpochRecord]) -> EpochRecord:
-    best = not history or _merit(record) > _merit(_best(history))
-    return EpochRecord(
-        record.epoch, record.train_loss, record.tuning_loss, record.tuning_auc, rate, best
-    )
-
-
-def _merit(record: EpochRecord) -> tuple[float, float]:
-    return record.tuning_auc, -record.tuning_loss
-
-
-def _best(history: Sequence[EpochRecord]) -> EpochRecord:
-    return next(record for record in reversed(history) if record.best)
-
-
-def _finished(state: checkpoint.TrainingState, config: TrainConfig) -> bool:
-    if state.epoch >= config.epochs:
-        return True
-    waited = state.epoch - _best(state.history).epoch if state.history else 0
-    return bool(config.patience) and waited >= config.patience
 
 
 def _areas(scores: Sequence[CaseScore]) -> dict[CaseSet, Estimate]:

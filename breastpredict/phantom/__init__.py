@@ -5,7 +5,8 @@ from __future__ import annotations
 from breastpredict.phantom.her2 import STUDY_DESCRIPTION, make_her2_phantom
 from breastpredict.phantom.her2_plan import CasePlan, plan_her2_cohorts
 from breastpredict.phantom.her2_render import RenderedCase, render_her2_case
-from breastpredict.phantom.mr_dicom import LAYOUTS, StudyHeader, WrittenDce, WrittenPhase, write_dce
+from breastpredict.phantom.mr_dicom import write_dce
+from breastpredict.phantom.mr_study import LAYOUTS, StudyHeader, WrittenDce, WrittenPhase
 
 __all__ = [
     "LAYOUTS",

@@ -7,11 +7,12 @@ import numpy as np
 from breastpredict.phantom.her2_plan import CasePlan
 
 _STAINS = {
-    "zero": ((("0", ""), 0.8), (("ultralow", ""), 0.2)),
-    "low": ((("1+", ""), 0.6), (("2+", "-"), 0.4)),
-    "positive": ((("3+", ""), 0.75), (("2+", "+"), 0.25)),
+    "zero": (("0", ""), ("ultralow", ""), 0.8),
+    "low": (("1+", ""), ("2+", "-"), 0.6),
+    "positive": (("3+", ""), ("2+", "+"), 0.75),
 }
-"""IHC and ISH by class: 0 | 1+ or 2+/ISH− | 3+ or 2+/ISH+ (the paper's rule)."""
+"""IHC and ISH by class: 0 | 1+ or 2+/ISH− | 3+ or 2+/ISH+ (the paper's rule); how often the first
+of the two."""
 
 _HAZARD = {"zero": 1.25, "low": 0.75, "positive": 1.2}
 """Relative hazard: a modest effect, as in the paper (HER2-low lives longer)."""
@@ -26,8 +27,8 @@ def clinical_row(plan: CasePlan) -> dict[str, str]:
     is never longer than overall survival. Follow-up ends between 36 and 96 months.
     """
     rng = plan.generator(3)
-    stains, weights = zip(*_STAINS[plan.her2], strict=True)
-    ihc, ish = stains[rng.choice(len(stains), p=weights)]
+    common, rare, often = _STAINS[plan.her2]
+    ihc, ish = common if rng.random() < often else rare
     age = int(np.clip(round(rng.normal(52, 10)), 25, 85))
     size_mm = 2 * plan.radius_mm
     nodes = int(rng.choice(4, p=(0.52, 0.28, 0.13, 0.07)))
@@ -38,8 +39,8 @@ def clinical_row(plan: CasePlan) -> dict[str, str]:
     recurrence = rng.exponential(1 / hazard)
     os_months, rfs_months = min(death, follow_up), min(recurrence, death, follow_up)
     return {
-        "ihc": str(ihc),
-        "ish": str(ish),
+        "ihc": ihc,
+        "ish": ish,
         "age": str(age),
         "menopause": "post" if age + rng.normal(0, 3) > 51 else "pre",
         "histology": str(rng.choice(["IDC", "ILC", "other"], p=(0.88, 0.06, 0.06))),

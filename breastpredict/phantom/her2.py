@@ -32,7 +32,8 @@ from breastpredict.files import write_text
 from breastpredict.phantom.clinical import clinical_row
 from breastpredict.phantom.her2_plan import CasePlan, plan_her2_cohorts
 from breastpredict.phantom.her2_render import render_her2_case
-from breastpredict.phantom.mr_dicom import StudyHeader, write_dce
+from breastpredict.phantom.mr_dicom import write_dce
+from breastpredict.phantom.mr_study import StudyHeader
 from breastpredict.phantom.truth_seg import write_truth
 
 STUDY_DESCRIPTION = "BreastPredict phantom"

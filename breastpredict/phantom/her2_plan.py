@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breastpredict.errors import InputError
-from breastpredict.phantom.mr_dicom import Layout
+from breastpredict.phantom.mr_study import Layout
 
 CLASSES = ("zero", "low", "positive")
 
@@ -144,7 +144,7 @@ def _plan_site(
         vendors: list[Layout] = []
         for vendor, k in zip(site.vendors, _apportion(n, list(site.vendors.values())), strict=True):
             vendors += [vendor] * k
-        rng.shuffle(vendors)  # type: ignore[arg-type]
+        rng.shuffle(vendors)
         radius = _spread(n, (8.0, 14.5), rng)
         enhancement = _spread(n, (0.75, 1.45), rng)
         washout = _spread(n, (0.35, 1.1), rng)

@@ -113,8 +113,8 @@ class _Breast:
         extent = np.array([n, n, plan.slices]) * self.spacing
         offset = np.array([centre, -60.0, rng.uniform(-40, 40)])
         self.origin = tuple(float(round(v, 3)) for v in offset - extent / 2)
-        axes = [np.arange(m) * s for m, s in zip(shape[::-1], self.spacing, strict=True)]
-        z, y, x = np.meshgrid(axes[2], axes[1], axes[0], indexing="ij")
+        step = self.spacing[::-1]
+        z, y, x = (index * s for index, s in zip(np.indices(shape), step, strict=True))
         self.positions: Field = np.stack([x, y, z], axis=-1)
         self.middle = extent / 2
         wall = extent[1] * 0.86 + 3 * np.sin(x / 17 + rng.uniform(0, 6))
@@ -170,9 +170,9 @@ class _Breast:
         for _ in range(int(rng.integers(30, 70))):
             heading = heading / np.linalg.norm(heading) + 0.25 * rng.standard_normal(3)
             at = at + heading
-            i, j, k = np.rint(at / self.spacing).astype(int)
-            if 0 <= k < line.shape[0] and 0 <= j < line.shape[1] and 0 <= i < line.shape[2]:
-                line[k, j, i] = True
+            voxel = np.rint(at / self.spacing).astype(int)[::-1]
+            if np.all((voxel >= 0) & (voxel < line.shape)):
+                line[tuple(voxel)] = True
         if rng.random() < 0.5:
             line = binary_dilation(line, np.ones((1, 2, 2), bool))
         self.tissue[line & self.inside] = VESSEL

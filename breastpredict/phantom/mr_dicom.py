@@ -3,16 +3,13 @@
 Volumes of any orientation become studies which a scanner could have sent, so that reading is
 tested on known pixels, positions and times. Integer volumes come back bit for bit.
 
-| layout               | series                                                | time of a phase            |
-|----------------------|-------------------------------------------------------|----------------------------|
-| ``ge``               | 6 = pre-contrast, 7 = every later phase, block by     | none, or TriggerTime (ms   |
-|                      | block; a second stack (the other breast) follows the  | from the start of the      |
-|                      | first in each block; InstanceNumber runs on           | series)                    |
-| ``siemens``          | one per phase                                         | AcquisitionTime, ContentTime |
-| ``philips``          | one; TemporalPositionIdentifier                       | TriggerTime (ms from the   |
-|                      |                                                       | start of the series)       |
-| ``enhanced``         | one Enhanced MR file with every phase                 | FrameAcquisitionDateTime   |
-| ``enhanced-per-phase`` | one Enhanced MR file and series per phase           | FrameAcquisitionDateTime   |
+- ``ge``: series 6 holds what came before contrast, series 7 every later phase, block by block; a
+  second stack (the other breast) follows the first in each block, and InstanceNumber runs on. No
+  times, or TriggerTime (ms from the start of the series).
+- ``siemens``: one series per phase; AcquisitionTime and ContentTime are the phase's.
+- ``philips``: one series; TemporalPositionIdentifier and TriggerTime (ms from its start).
+- ``enhanced``: one Enhanced MR file with every phase; FrameAcquisitionDateTime.
+- ``enhanced-per-phase``: one Enhanced MR file and series per phase; FrameAcquisitionDateTime.
 
 Sources: DICOM PS3.3 A.4 (MR Image), A.36.2 (Enhanced MR Image), C.7.6.2 (image plane),
 C.7.6.4 (contrast); PS3.5 B.2 (UIDs under 2.25).
@@ -20,15 +17,14 @@ C.7.6.4 (contrast); PS3.5 B.2 (UIDs under 2.25).
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import SimpleITK as sitk
@@ -41,71 +37,9 @@ from pydicom.valuerep import format_number_as_ds
 from breastpredict import __version__
 from breastpredict.errors import InputError
 from breastpredict.phantom.mr_enhanced import complete_enhanced
-
-Layout = Literal["ge", "siemens", "philips", "enhanced", "enhanced-per-phase"]
-
-LAYOUTS: tuple[Layout, ...] = ("ge", "siemens", "philips", "enhanced", "enhanced-per-phase")
+from breastpredict.phantom.mr_study import LAYOUTS, Layout, StudyHeader, WrittenDce, WrittenPhase
 
 IMPLEMENTATION_UID = UID("2.25.252091326112839517243017713471890713561")
-
-
-@dataclass(frozen=True)
-class StudyHeader:
-    """What the headers of one synthetic study say.
-
-    Attributes:
-        patient_id: also seeds every UID of the study, with ``seed``.
-        seed: UIDs are a hash of it, the patient ID and what they name: same input, same UIDs.
-        start: when the first phase's acquisition starts, a fixed date.
-        laterality: "R", "L", "B" or None (not written).
-        manufacturer: None takes the layout's usual one.
-        injection: write ContrastBolusStartTime, from which readers know the time of injection.
-        trigger_times: GE only: write TriggerTime and temporal positions as newer scanners do;
-            without them only the order of the files tells the phases apart.
-    """
-
-    patient_id: str = "PHANTOM-0001"
-    patient_name: str = "Phantom^0001"
-    study_description: str = "BreastPredict phantom"
-    seed: int = 0
-    start: datetime = datetime(2020, 1, 2, 9, 30, 0)
-    age: int | None = 50
-    laterality: str | None = "L"
-    manufacturer: str | None = None
-    field_strength_t: float = 1.5
-    injection: bool = True
-    trigger_times: bool = False
-
-    def uid(self, *names: object) -> UID:
-        """A UID for the thing called ``names`` within this study."""
-        text = "/".join(map(str, (self.seed, self.patient_id, *names)))
-        return hashed_uid(text)
-
-
-@dataclass(frozen=True)
-class WrittenPhase:
-    """One phase as written: its series and files, one per slice k (one in all when enhanced)."""
-
-    series_uid: str
-    files: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
-class WrittenDce:
-    """A DCE acquisition as written; ``other`` holds the phases of the second stack."""
-
-    folder: Path
-    study_uid: str
-    phases: tuple[WrittenPhase, ...]
-    other: tuple[WrittenPhase, ...] = ()
-
-
-def hashed_uid(text: str) -> UID:
-    """A UID under 2.25 (DICOM PS3.5 B.2), from a version-5-style hash of ``text``."""
-    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
-    number = number & ~(0xF << 76) | 5 << 76  # UUID version 5
-    number = number & ~(0x3 << 62) | 2 << 62  # RFC 4122 variant
-    return UID(f"2.25.{number}")
 
 
 def write_dce(
@@ -180,7 +114,7 @@ def _check(
         raise InputError(f"unknown layout '{layout}'", remedy=f"Choose one of {', '.join(LAYOUTS)}")
     if len(phases) < 2 or len(times_s) != len(phases):
         raise InputError("a DCE acquisition needs two or more phases and one time for each")
-    if any(b <= a for a, b in zip(times_s, times_s[1:], strict=False)):
+    if any(b <= a for a, b in pairwise(times_s)):
         raise InputError("the times of the phases do not increase")
     if not 0 <= pre_phases < len(phases):
         raise InputError("the number of pre-contrast phases leaves no post-contrast phase")
@@ -387,7 +321,7 @@ class _Writer:
 
     def _duration(self, phase: int) -> float:
         """How long a phase is acquired: until the shortest step to the next one."""
-        return min(b - a for a, b in zip(self.times_s, self.times_s[1:], strict=False))
+        return min(b - a for a, b in pairwise(self.times_s))
 
     def _series(self, phase: int) -> Dataset:
         """Patient, study, series, equipment and pixel description."""

@@ -13,7 +13,7 @@ from pydicom.sr.codedict import codes
 
 from breastpredict import RESEARCH_USE_ONLY, __version__
 from breastpredict.files import write_atomic
-from breastpredict.phantom.mr_dicom import StudyHeader, WrittenPhase
+from breastpredict.phantom.mr_study import StudyHeader, WrittenPhase
 
 
 def write_truth(mask: sitk.Image, phase: WrittenPhase, path: Path, header: StudyHeader) -> None:

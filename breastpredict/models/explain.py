@@ -1,0 +1,170 @@
+"""Maps of what a ViT looked at, behind one interface.
+
+- *attention*: how much the class token attends to each patch in the last layer, mean over heads.
+  It is the same whatever the head is, so it says nothing about a class: class-agnostic.
+- *evidence*: gradient-weighted attention relevance (Chefer, Gur & Wolf, CVPR 2021 and ICCV 2021,
+  eq. 5, 6): what speaks for the class the logit points to.
+- *rollout* (Abnar & Zuidema, ACL 2020): for comparison with the literature; it ignores the head and
+  hardly depends on the last blocks, so it is class-agnostic too.
+
+Every map is ``[S, S]`` on the network's input grid, float32, not negative, not scaled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from timm.models.vision_transformer import Attention, VisionTransformer
+from torch.nn.functional import interpolate
+
+Method = Literal["attention", "evidence", "rollout"]
+METHODS: tuple[Method, ...] = ("attention", "evidence", "rollout")
+
+_LABELS = {
+    "attention": "Attention map: last-layer attention of the class token, class-agnostic",
+    "evidence": "Evidence map: gradient-weighted relevance for the class the score points to",
+    "rollout": "Attention rollout, class-agnostic (ignores the classifier)",
+}
+
+
+@dataclass(frozen=True)
+class MapResult:
+    """A prediction and its map.
+
+    Attributes:
+        logit: before the sigmoid.
+        map: ``[S, S]`` float32, >= 0, on the network's input; None when none was asked for.
+        class_agnostic: the map is the same for every class.
+        label: what the map is, in words.
+    """
+
+    logit: float
+    map: NDArray[np.float32] | None
+    class_agnostic: bool
+    label: str
+
+
+def predict_with_map(
+    model: VisionTransformer, x: torch.Tensor, method: Method | None = "attention"
+) -> MapResult:
+    """The logit of one image, and its map from the same forward pass.
+
+    Args:
+        model: from ``build_vit``, in evaluation mode.
+        x: ``[1, C, S, S]``.
+        method: None for the logit alone.
+    """
+    if x.ndim != 4 or x.shape[0] != 1:
+        raise ValueError(f"one image [1, C, S, S] is needed, not {tuple(x.shape)}")
+    if method is None:
+        with torch.inference_mode():
+            return MapResult(float(model(x)), None, False, "")
+    if method == "attention":
+        with torch.inference_mode(), _inputs_of_attention(model, last_only=True) as inputs:
+            logit = float(model(x))
+            weights = _attention_weights(_blocks(model)[-1].attn, inputs[0], class_row_only=True)
+            patches = weights[0].mean(dim=0)[0, 1:]
+    elif method == "rollout":
+        with torch.inference_mode(), _inputs_of_attention(model) as inputs:
+            logit = float(model(x))
+            layers = [
+                _attention_weights(block.attn, tokens)[0].mean(dim=0)
+                for block, tokens in zip(_blocks(model), inputs, strict=True)
+            ]
+            patches = _rollout(layers)[0, 1:]
+    elif method == "evidence":
+        logit, patches = _evidence(model, x)
+    else:
+        raise ValueError(f"method must be one of {METHODS}, not {method!r}")
+    rows, columns = model.patch_embed.grid_size
+    grid = patches.detach().reshape(1, 1, rows, columns).float()
+    full = interpolate(grid, size=tuple(x.shape[2:]), mode="bilinear", align_corners=False)
+    values: NDArray[np.float32] = full[0, 0].clamp(min=0).cpu().numpy()
+    return MapResult(logit, values, method != "evidence", _LABELS[method])
+
+
+def _blocks(model: VisionTransformer) -> list[Any]:
+    return list(model.blocks)
+
+
+@contextmanager
+def _inputs_of_attention(
+    model: VisionTransformer, last_only: bool = False
+) -> Iterator[list[torch.Tensor]]:
+    """Collect the normalised tokens that enter each attention; the forward pass stays fused."""
+    inputs: list[torch.Tensor] = []
+    blocks = _blocks(model)[-1:] if last_only else _blocks(model)
+    handles = [
+        block.attn.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+        for block in blocks
+    ]
+    try:
+        yield inputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _attention_weights(
+    attention: Attention, tokens: torch.Tensor, class_row_only: bool = False
+) -> torch.Tensor:
+    """Softmax attention ``[N, heads, queries, tokens]`` recomputed from a layer's input."""
+    batch, count, width = tokens.shape
+    heads = attention.num_heads
+    qkv = attention.qkv(tokens).reshape(batch, count, 3, heads, width // heads)
+    query, key = attention.q_norm(qkv[:, :, 0]), attention.k_norm(qkv[:, :, 1])
+    query, key = query.transpose(1, 2), key.transpose(1, 2)
+    if class_row_only:
+        query = query[:, :, :1]
+    return (query * attention.scale @ key.transpose(-2, -1)).softmax(dim=-1)
+
+
+def _rollout(layers: list[torch.Tensor]) -> torch.Tensor:
+    """Product of the layers' attention with half of the residual connection."""
+    identity = torch.eye(layers[0].shape[-1], device=layers[0].device, dtype=layers[0].dtype)
+    joint = identity
+    for layer in layers:
+        joint = (0.5 * layer + 0.5 * identity) @ joint
+    return joint
+
+
+def _evidence(model: VisionTransformer, x: torch.Tensor) -> tuple[float, torch.Tensor]:
+    """Relevance R ← R + mean over heads of (∇A ⊙ A)⁺ R, from the identity, for the logit."""
+    kept: list[torch.Tensor] = []
+
+    def explicit(module: Attention, args: tuple[Any, ...], _: torch.Tensor) -> torch.Tensor:
+        # The same attention written out, so that its weights have a gradient.
+        tokens = args[0]
+        batch, count, width = tokens.shape
+        weights = _attention_weights(module, tokens)
+        weights.retain_grad()
+        kept.append(weights)
+        value = module.qkv(tokens).reshape(batch, count, 3, module.num_heads, -1)[:, :, 2]
+        mixed = (weights @ value.transpose(1, 2)).transpose(1, 2).reshape(batch, count, width)
+        out: torch.Tensor = module.proj(module.norm(mixed))
+        return out
+
+    handles = [block.attn.register_forward_hook(explicit) for block in _blocks(model)]
+    wanted = [p.requires_grad for p in model.parameters()]
+    try:
+        model.requires_grad_(False)  # only the attention weights need a gradient
+        with torch.enable_grad():
+            logit = model(x.clone().requires_grad_(True))[0, 0]
+            logit.backward()
+    finally:
+        for handle in handles:
+            handle.remove()
+        for parameter, needed in zip(model.parameters(), wanted, strict=True):
+            parameter.requires_grad_(needed)
+    relevance = torch.eye(kept[0].shape[-1], device=x.device)
+    for weights in kept:
+        assert weights.grad is not None
+        step = (weights.grad * weights).clamp(min=0)[0].mean(dim=0).detach()
+        relevance = relevance + step @ relevance
+    return float(logit.detach()), relevance[0, 1:]

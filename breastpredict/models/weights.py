@@ -1,0 +1,201 @@
+"""Where a network's first weights come from: ImageNet by hub, a local file, or none."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from breastpredict.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from timm.models.vision_transformer import VisionTransformer
+
+HUB_NAME = "timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+"""ImageNet-21k, fine-tuned on ImageNet-1k (Steiner et al. 2021), as timm serves it."""
+
+_REMEDY = (
+    f"Download model.safetensors of {HUB_NAME} elsewhere and give the file with --weights FILE, "
+    "or start from random weights with --weights none"
+)
+
+
+@dataclass(frozen=True)
+class WeightsRecord:
+    """Where a training started from, for the model card.
+
+    Attributes:
+        source: ``"imagenet"`` (hub), ``"file"`` or ``"none"``.
+        description: in words.
+        sha256: of the file; empty for none.
+        warning: what a user must be told; empty when there is nothing.
+    """
+
+    source: Literal["imagenet", "file", "none"]
+    description: str
+    sha256: str = ""
+    warning: str = ""
+
+
+def initialise(model: VisionTransformer, weights: str | Path) -> WeightsRecord:
+    """Give ``model`` its first weights, all but the classifier, which stays random.
+
+    Args:
+        model: from ``build_vit``.
+        weights: ``"imagenet"``, ``"none"`` or a safetensors file of timm's ViT-tiny.
+
+    Raises:
+        InputError: no network, no such file, or a file that does not fit the model.
+    """
+    if str(weights) == "none":
+        return WeightsRecord(
+            "none",
+            "random initialisation",
+            warning="RANDOM INITIALISATION: the network starts without ImageNet weights.",
+        )
+    if str(weights) == "imagenet":
+        path = _from_hub()
+        source: Literal["imagenet", "file"] = "imagenet"
+        description = HUB_NAME
+    else:
+        path, source = Path(weights), "file"
+        description = f"local file {path.name}"
+    _load(model, read_safetensors(path), path)
+    return WeightsRecord(source, description, sha256_of(path))
+
+
+def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file, on the CPU. Never unpickles.
+
+    Raises:
+        InputError: no such file, another format, or a damaged file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise InputError("There is no such weights file", path=path, remedy=_REMEDY)
+    if path.suffix in (".pth", ".pt", ".bin", ".pkl", ".ckpt"):
+        raise InputError(
+            "Pickled weights are not read, because they can run code",
+            path=path,
+            remedy="Convert them with breastpredict.models.weights.convert_pth, "
+            "or use the safetensors file",
+        )
+    try:
+        tensors: dict[str, torch.Tensor] = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(
+            "The weights file is damaged or no safetensors file",
+            path=path,
+            remedy="Copy or download it again",
+        ) from error
+    return tensors
+
+
+def convert_pth(source: Path, target: Path) -> None:
+    """Turn a state dict saved by ``torch.save`` into safetensors, without running its code.
+
+    Raises:
+        InputError: the file holds anything but tensors, or is damaged.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    from breastpredict.files import write_atomic
+
+    try:
+        state = torch.load(source, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for what is not a plain state dict
+        raise InputError(
+            "The file is damaged or holds more than plain weights", path=source
+        ) from error
+    state = state.get("state_dict", state) if isinstance(state, Mapping) else state
+    if not isinstance(state, Mapping) or not all(torch.is_tensor(v) for v in state.values()):
+        raise InputError("The file holds no plain state dict", path=source)
+    with write_atomic(target) as temporary:
+        save_file({str(k): v.contiguous() for k, v in state.items()}, temporary)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _from_hub() -> Path:
+    """The cached or downloaded ImageNet weights."""
+    from huggingface_hub import hf_hub_download
+
+    def download(local_only: bool) -> Path:
+        return Path(hf_hub_download(HUB_NAME, "model.safetensors", local_files_only=local_only))
+
+    try:
+        return download(local_only=True)
+    except (OSError, ValueError):
+        pass
+    # The hub's client retries for most of a minute when there is no network: look first.
+    if os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0") or not _hub_answers():
+        raise InputError("The ImageNet weights cannot be had: the hub is offline", remedy=_REMEDY)
+    try:
+        return download(local_only=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "The ImageNet weights could not be downloaded from the hub", remedy=_REMEDY
+        ) from error
+
+
+def _hub_answers(seconds: float = 3.0) -> bool:
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies
+
+    endpoint = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    proxy = getproxies().get(endpoint.scheme)
+    target = urlsplit(proxy) if proxy else endpoint
+    try:
+        port = target.port or (443 if target.scheme == "https" else 80)
+        with socket.create_connection((target.hostname or "", port), timeout=seconds):
+            return True
+    except OSError:
+        return False
+
+
+def _load(model: VisionTransformer, state: dict[str, Any], path: Path) -> None:
+    """Load what ImageNet has: patch embedding summed over colours, positions resized."""
+    import torch
+    from timm.layers.pos_embed import resample_abs_pos_embed
+
+    own = model.state_dict()
+    state = {k: v for k, v in state.items() if not k.startswith(("head.", "pre_logits."))}
+    wanted = {k for k in own if not k.startswith("head.")}
+    if set(state) != wanted:
+        raise InputError(
+            f"The weights are of another network ({len(wanted - set(state))} of {len(wanted)} "
+            f"tensors are missing, {len(set(state) - wanted)} are unknown)",
+            path=path,
+            remedy=_REMEDY,
+        )
+    patch = "patch_embed.proj.weight"
+    if state[patch].ndim == 4 and state[patch].shape[1] == 3 and own[patch].shape[1] == 1:
+        # A grey image in three equal channels gives the same sum.
+        state[patch] = state[patch].sum(dim=1, keepdim=True)
+    if state["pos_embed"].ndim == 3 and state["pos_embed"].shape[1] != own["pos_embed"].shape[1]:
+        state["pos_embed"] = resample_abs_pos_embed(
+            state["pos_embed"], list(model.patch_embed.grid_size), num_prefix_tokens=1
+        )
+    for key in wanted:
+        if state[key].shape != own[key].shape:
+            raise InputError(
+                f"The weights are of another network: {key} has shape "
+                f"{tuple(state[key].shape)}, not {tuple(own[key].shape)}",
+                path=path,
+                remedy=_REMEDY,
+            )
+        if not torch.isfinite(state[key]).all():
+            raise InputError(f"The weights hold values that are not finite: {key}", path=path)
+    model.load_state_dict(state, strict=False)
