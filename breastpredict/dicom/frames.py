@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import pydicom
-
 from breastpredict.dicom.headers import MR_ENHANCED, Header
 from breastpredict.errors import InputError
 
@@ -94,7 +92,7 @@ def frames_of(header: Header) -> list[Frame]:
 
 
 def seconds_of_day(text: str) -> float | None:
-    """A DICOM TM (PS3.5 6.2: HHMMSS.FFFFFF, parts may be missing) in seconds; None if it is none."""
+    """A DICOM TM (PS3.5 6.2: HHMMSS.FFFFFF, parts may be missing) in seconds, or None."""
     digits, _, fraction = text.strip().replace(":", "").partition(".")
     if len(digits) not in (2, 4, 6) or not digits.isdigit():
         return None
@@ -204,12 +202,11 @@ def _enhanced(header: Header) -> Iterator[Frame]:
 
 def _moment(value: Any) -> float | None:
     """A DICOM DT as seconds since an arbitrary day; differences are what counts."""
-    if value is None:
-        return None
+    digits, _, fraction = str(value or "").partition(".")
+    fraction = fraction.partition("+")[0].partition("-")[0]
     try:
-        moment = pydicom.valuerep.DT(str(value))
-    except (ValueError, TypeError):
+        moment = datetime.strptime(digits[:14], "%Y%m%d%H%M%S")
+    except ValueError:
         return None
-    if moment is None:
-        return None
-    return (moment.replace(tzinfo=None) - datetime(2000, 1, 1)).total_seconds()
+    seconds = (moment - datetime(2000, 1, 1)).total_seconds()
+    return seconds + (float(f"0.{fraction}") if fraction.isdigit() else 0.0)

@@ -37,6 +37,7 @@ KEYWORDS = (
 _PRIVATE = {
     (0x0019, 0x105A): "GEAcquisitionDuration",  # µs, of the whole series
     (0x2005, 0x1011): "PhilipsImageTypeMR",
+    (0x2005, 0x1429): "PhilipsLabelType",  # label or control, in perfusion by spin labelling
 }
 _WANTED: dict[tuple[int, int], str] = {
     **{(tag >> 16, tag & 0xFFFF): k for k in KEYWORDS if (tag := tag_for_keyword(k)) is not None},

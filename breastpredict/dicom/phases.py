@@ -42,6 +42,11 @@ class Volume:
     key: str
     order: int
 
+    @property
+    def label(self) -> str:
+        """What tells it from other images of the same grid, such as label and control."""
+        return self.frames[0].header.text("PhilipsLabelType")
+
 
 @dataclass(frozen=True)
 class Split:
@@ -82,20 +87,33 @@ def split_series(frames: Sequence[Frame]) -> Split:
             rejected.append((f"{key[5]} images beside the magnitude images", len(members)))
             continue
         try:
-            for stack in _stacks(members):
-                found, notes = _repetitions(stack)
-                volumes.extend(found)
-                warnings.extend(notes)
+            found, notes = _by_place_and_time(members)
         except NotAStack as error:
-            rejected.append((str(error), len(members)))
+            try:
+                found, notes = _by_blocks(members)
+            except NotAStack:
+                rejected.append((str(error), len(members)))
+                continue
+        volumes.extend(found)
+        warnings.extend(notes)
     return Split(tuple(volumes), tuple(dict.fromkeys(warnings)), tuple(rejected))
+
+
+def _by_place_and_time(frames: list[Frame]) -> tuple[list[Volume], list[str]]:
+    volumes: list[Volume] = []
+    warnings: list[str] = []
+    for stack in _stacks(frames):
+        found, notes = _repetitions(stack)
+        volumes.extend(found)
+        warnings.extend(notes)
+    return volumes, warnings
 
 
 def _series_kind(frame: Frame) -> str:
     """The third and later values of ImageType that mark another contrast, such as M_SE beside M."""
     parts = frame.header.text("ImageType").upper().split("\\")
-    private = frame.header.text("PhilipsImageTypeMR")
-    return "\\".join([*parts[2:], private]) if frame.number is None else ""
+    private = [frame.header.text(key) for key in ("PhilipsImageTypeMR", "PhilipsLabelType")]
+    return "\\".join([*parts[2:], *private]) if frame.number is None else ""
 
 
 def _along_normal(frames: Sequence[Frame]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -168,9 +186,9 @@ def _repetitions(frames: list[Frame]) -> tuple[list[Volume], list[str]]:
     along, _ = _along_normal(frames)
     level = np.round(along / _POSITION_TOLERANCE_MM / 2).astype(int)
     counts = Counter(level.tolist())
-    if len(counts) == 1:
-        raise NotAStack("a single slice position, not a stack")
     if max(counts.values()) == 1:
+        if len(counts) == 1:
+            raise NotAStack("a single slice, not a stack")
         return [_volume(frames, "", 0)], []
     explaining = {}
     for key in TEMPORAL_KEYS:
@@ -221,22 +239,9 @@ def _by_instance_number(
     order = sorted(range(len(frames)), key=lambda i: frames[i].instance_number)
     numbers = [frames[i].instance_number for i in order]
     if len(set(numbers)) < len(numbers) or len(set(counts.values())) > 1:
-        # A block may be shorter: the other breast at the same positions. Blocks say it.
-        blocks = _blocks([level[i] for i in order])
-        if len(set(numbers)) == len(numbers) and _regular(blocks):
-            kinds: dict[frozenset[int], list[list[int]]] = defaultdict(list)
-            for block in blocks:
-                kinds[frozenset(level[order[i]] for i in block)].append([order[i] for i in block])
-            volumes = [
-                _volume([frames[i] for i in block], "InstanceNumber", place)
-                for same in kinds.values()
-                for place, block in enumerate(same)
-            ]
-            return volumes, ["Two stacks at the same place were told apart by InstanceNumber"]
-        few = len(repeated) < len(counts)
         raise NotAStack(
             "duplicate slices: some positions occur more often than others"
-            if few
+            if len(repeated) < len(counts)
             else "slices are missing: not every phase holds every position"
         )
     phases = next(iter(counts.values()))
@@ -253,24 +258,43 @@ def _by_instance_number(
     ], []
 
 
-def _blocks(levels: list[int]) -> list[list[int]]:
-    """Runs along one direction of the normal."""
-    blocks: list[list[int]] = [[0]]
-    for i in range(1, len(levels)):
+def _by_blocks(frames: list[Frame]) -> tuple[list[Volume], list[str]]:
+    """Stacks that overlap in space, told apart by the order of the slices in the series.
+
+    InstanceNumber runs through one stack after the other; a block ends where the step between
+    slices changes. Blocks at the same positions are one stack at several times. Every stack must
+    be seen at least twice, or two stacks once each, overlapping; else nothing is concluded.
+
+    Raises:
+        NotAStack: the order does not show blocks.
+    """
+    ordered = sorted(frames, key=lambda frame: frame.instance_number)
+    if len({frame.instance_number for frame in ordered}) < len(ordered):
+        raise NotAStack("InstanceNumber does not order the slices")
+    along, _ = _along_normal(ordered)
+    blocks = [[0]]
+    for i in range(1, len(ordered)):
         block = blocks[-1]
-        step = np.sign(levels[i] - levels[i - 1])
-        onward = len(block) < 2 or step == np.sign(levels[block[1]] - levels[block[0]])
-        if onward and step != 0 and levels[i] not in {levels[j] for j in block}:
+        step = along[i] - along[i - 1]
+        if len(block) == 1 or abs(step - (along[block[1]] - along[block[0]])) < 0.1 * abs(step):
             block.append(i)
         else:
             blocks.append([i])
-    return blocks
-
-
-def _regular(blocks: list[list[int]]) -> bool:
-    """Two lengths that alternate, each more than once."""
-    lengths = [len(block) for block in blocks]
-    return len(lengths) > 3 and min(lengths) > 1 and lengths == lengths[:2] * (len(lengths) // 2)
+    stacks: dict[tuple[float, ...], list[list[int]]] = defaultdict(list)
+    for block in blocks:
+        stacks[tuple(np.round(along[block], 1).tolist())].append(block)
+    seen_twice = min(len(same) for same in stacks.values()) >= 2
+    ends = [(min(levels), max(levels)) for levels in stacks]
+    # Two pieces that do not overlap may be one stack with a hole; two that do are two stacks.
+    overlap = len(ends) == 2 and ends[0][0] < ends[1][1] and ends[1][0] < ends[0][1]
+    if min(map(len, blocks)) < 3 or not (seen_twice or (overlap and len(blocks) == 2)):
+        raise NotAStack("the order of the slices shows no stacks")
+    volumes = [
+        _volume([ordered[i] for i in block], "InstanceNumber", place)
+        for same in stacks.values()
+        for place, block in enumerate(same)
+    ]
+    return volumes, ["Stacks that overlap in space were told apart by InstanceNumber"]
 
 
 def _volume(frames: Sequence[Frame], key: str, order: int) -> Volume:
@@ -279,6 +303,10 @@ def _volume(frames: Sequence[Frame], key: str, order: int) -> Volume:
     ordered = tuple(frames[i] for i in ranks)
     levels = along[ranks]
     steps = np.diff(levels)
+    if len(ordered) == 1:  # one slice, repeated in time: its thickness is all there is
+        steps = np.array([ordered[0].header.number("SliceThickness") or 0.0])
+        if steps[0] <= 0:
+            raise NotAStack("a single slice position without SliceThickness")
     step = float(np.median(steps))
     if step < _POSITION_TOLERANCE_MM:
         raise NotAStack("duplicate slices at one position")
@@ -293,7 +321,9 @@ def _volume(frames: Sequence[Frame], key: str, order: int) -> Volume:
     column = column - row * (row @ column)
     column = column / np.linalg.norm(column)
     normal = np.cross(row, column)
-    mean_step = float((last - first) @ normal) / (len(ordered) - 1)
+    mean_step = step
+    if len(ordered) > 1:
+        mean_step = float((last - first) @ normal) / (len(ordered) - 1)
     shear = np.linalg.norm((last - first) - normal * ((last - first) @ normal))
     if shear > max(1.0, 0.02 * abs(mean_step) * len(ordered)):
         raise NotAStack("the slices are not stacked along their normal")

@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from pydicom.pixels import pixel_array
+from pydicom.pixels.utils import pixel_array
 
 from breastpredict.errors import InputError
 

@@ -1,7 +1,8 @@
-"""When each phase was acquired, which ones are post-contrast, and which of those is the early one."""
+"""When each phase was acquired, which are post-contrast, and which of those is the early one."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,7 +69,6 @@ def times_of(volumes: Sequence[Volume]) -> Times:
     is taken. GE's private acquisition duration (0019,105A) spaces the phases of a series that has
     no other time.
     """
-    warnings: list[str] = []
     for key in (
         "AcquisitionTime",
         "ContentTime",
@@ -78,17 +78,17 @@ def times_of(volumes: Sequence[Volume]) -> Times:
         "SeriesTime",
     ):
         starts = _starts(volumes, key)
-        if starts is not None and all(b > a for a, b in zip(starts, starts[1:], strict=False)):
+        if starts is not None and all(b > a for a, b in itertools.pairwise(starts)):
             break
     else:
         note = "No tag tells when the phases were acquired; only their order is known"
         unknown = tuple([math.nan] * len(volumes))
         return Times(unknown, "unknown (no tag tells the time)", "", False, (note,))
     centres = starts + _durations(volumes, starts) / 2
-    injection = _injection(volumes, starts, key)
+    injection = _injection(volumes, starts)
     if injection is not None:
         return Times(tuple((centres - injection).tolist()), "injection", key, True, ())
-    return Times(tuple((centres - centres[0]).tolist()), "first phase", key, False, tuple(warnings))
+    return Times(tuple((centres - centres[0]).tolist()), "first phase", key, False, ())
 
 
 def _header_text(volume: Volume, keyword: str) -> str:
@@ -131,10 +131,11 @@ def _starts(volumes: Sequence[Volume], key: str) -> NDArray[np.float64] | None:
         if clock is None:
             return None
         values.append(clock)
-    array = np.array(values)
+    array = np.array(values, dtype=np.float64)
     # Over midnight: what comes later in order shows an earlier time of day.
     late = np.concatenate([[0.0], np.cumsum(np.diff(array) < -_DAY / 2) * _DAY])
-    return array + late
+    out: NDArray[np.float64] = array + late
+    return out
 
 
 def _relative(volume: Volume, volumes: Sequence[Volume], key: str) -> float | None:
@@ -182,17 +183,8 @@ def _durations(volumes: Sequence[Volume], starts: NDArray[np.float64]) -> NDArra
     return np.array([value if value is not None and value > 0 else usual for value in said])
 
 
-def _injection(volumes: Sequence[Volume], starts: NDArray[np.float64], key: str) -> float | None:
+def _injection(volumes: Sequence[Volume], starts: NDArray[np.float64]) -> float | None:
     """ContrastBolusStartTime (0018,1042) on the clock of ``starts``, where it makes sense."""
-    if key not in (
-        "AcquisitionTime",
-        "ContentTime",
-        "TriggerTime",
-        "GEAcquisitionDuration",
-        "SeriesTime",
-        "TemporalPositionTimeOffset",
-    ):
-        return None
     for volume in volumes:
         injection = seconds_of_day(_header_text(volume, "ContrastBolusStartTime"))
         if injection is None:
@@ -202,7 +194,7 @@ def _injection(volumes: Sequence[Volume], starts: NDArray[np.float64], key: str)
         candidates = [day + injection + shift for shift in (-_DAY, 0.0, _DAY)]
         best = min(candidates, key=lambda value: abs(value - starts[0]))
         if starts[0] - 3600 <= best <= starts[-1]:
-            return best
+            return float(best)
     return None
 
 

@@ -1,0 +1,26 @@
+"""HER2 status from breast DCE-MRI: inputs, gates, the cascade, training."""
+
+from __future__ import annotations
+
+from breastpredict.her2.cases import CLASSES, POINTS_TO, Her2Case, her2_class
+from breastpredict.her2.gates import GATES, check_overrides
+from breastpredict.her2.inputs import PreparedCase, prepare_case
+from breastpredict.her2.predict import Her2Model, Her2Prediction, TaskScore
+from breastpredict.her2.train import Her2Run, Her2TrainConfig, train_her2
+
+__all__ = [
+    "CLASSES",
+    "GATES",
+    "POINTS_TO",
+    "Her2Case",
+    "Her2Model",
+    "Her2Prediction",
+    "Her2Run",
+    "Her2TrainConfig",
+    "PreparedCase",
+    "TaskScore",
+    "check_overrides",
+    "her2_class",
+    "prepare_case",
+    "train_her2",
+]

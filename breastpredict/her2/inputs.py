@@ -1,0 +1,301 @@
+"""From a study to the network's input: acquisition, phase, tumour, slice, region, pixels."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from breastpredict.dicom import DceAcquisition, Mask, Phase, Study, read_mask, read_study
+from breastpredict.errors import BreastPredictError, GateRefusal, InputError
+from breastpredict.imaging import (
+    Delineation,
+    Geometry,
+    LargestSlice,
+    SquareROI,
+    delineate_from_box,
+    delineate_from_point,
+    largest_lesion,
+    largest_slice,
+)
+
+Point = tuple[float, float, float]
+
+DEFAULT_MARGIN = 0.2
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """What the model sees of a case, and where it comes from.
+
+    Attributes:
+        image: ``[1, S, S]`` float32 in [-1, 1].
+        roi: the square it shows; the exact way back.
+        slice: the largest cross-section.
+        mask: the tumour on ``phase.geometry``, uint8.
+        study, acquisition, phase: where it was found.
+        slice_image: the decoded slice, a slab of ``phase.geometry``.
+        features: what the gates compare with the training data.
+        outlined_by: "mask", "point" or "box".
+        parameters: of the delineation.
+        phase_reason: why this phase.
+        warnings: for the reader.
+    """
+
+    image: NDArray[np.float32]
+    roi: SquareROI
+    slice: LargestSlice
+    mask: sitk.Image = field(repr=False)
+    study: Study = field(repr=False)
+    acquisition: DceAcquisition = field(repr=False)
+    phase: Phase = field(repr=False)
+    slice_image: sitk.Image = field(repr=False)
+    features: dict[str, float | str]
+    outlined_by: str
+    parameters: dict[str, str]
+    phase_reason: str
+    warnings: tuple[str, ...]
+
+
+def prepare_case(
+    study_folder: str | os.PathLike[str],
+    *,
+    image_size: int,
+    segmentation: str | os.PathLike[str] | None = None,
+    seed_point_lps: Point | None = None,
+    box_lps: tuple[Point, Point] | None = None,
+    laterality: str | None = None,
+    phase: int | None = None,
+    segment: str | None = None,
+    margin: float = DEFAULT_MARGIN,
+) -> PreparedCase:
+    """Prepare a case for the model. With a mask only the slices that are needed are decoded.
+
+    Args:
+        study_folder: folder of the study.
+        image_size: side S of the network's input.
+        segmentation: tumour mask (DICOM SEG, NRRD, NIfTI); or
+        seed_point_lps: a point in the tumour (LPS mm); or
+        box_lps: two opposite corners of a box around it (LPS mm).
+        laterality: "R" or "L", where the study holds both.
+        phase: 1-based, instead of the early phase by rule.
+        segment: name or number of the tumour's segment.
+        margin: around the tumour, as a fraction of its longer side.
+
+    Raises:
+        InputError: unusable input.
+        GateRefusal: "modality", "post-contrast", "no-tumour", "no-enhancement".
+    """
+    given = [x is not None for x in (segmentation, seed_point_lps, box_lps)]
+    if sum(given) != 1:
+        raise InputError(
+            "The tumour is not given" if not any(given) else "The tumour is given twice",
+            remedy="Give one of a segmentation, a seed point or a box",
+        )
+    study = read_study(study_folder)
+    if segmentation is not None:
+        acquisition, outline = _with_mask(study, Path(segmentation), laterality, segment)
+        chosen, reason = _phase(acquisition, phase, study)
+        mask, how, parameters = outline.image, "mask", {"segment": outline.label}
+        warnings: tuple[str, ...] = ()
+    else:
+        points = [seed_point_lps] if seed_point_lps is not None else list(box_lps or ())
+        acquisition = _acquisition(study, laterality, [p for p in points if p is not None])
+        chosen, reason = _phase(acquisition, phase, study)
+        result = _delineate(acquisition, chosen, seed_point_lps, box_lps)
+        mask, how, warnings = result.mask, "point" if seed_point_lps else "box", result.warnings
+        parameters = {name: str(value) for name, value in result.parameters.items()}
+    lesion = largest_lesion(mask)
+    largest = largest_slice(lesion)
+    roi = SquareROI.around(lesion, largest.index, margin)
+    plane = chosen.read_slices(largest.index, largest.index + 1)
+    crop = roi.extract(plane, image_size)
+    return PreparedCase(
+        image=normalise(crop)[np.newaxis],
+        roi=roi,
+        slice=largest,
+        mask=mask,
+        study=study,
+        acquisition=acquisition,
+        phase=chosen,
+        slice_image=plane,
+        features=_features(acquisition, chosen, lesion, largest, plane, crop),
+        outlined_by=how,
+        parameters=parameters,
+        phase_reason=reason,
+        warnings=(*acquisition.warnings, *warnings),
+    )
+
+
+def normalise(crop: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Signal to [-1, 1]: 1st to 99th percentile of the crop to [0, 1], then timm's (x-0.5)/0.5.
+
+    MR signal has no unit; taken from the crop itself, the range depends on no other slice.
+
+    Raises:
+        InputError: the crop is constant.
+    """
+    low, high = np.percentile(crop, [1.0, 99.0])
+    if not (np.isfinite(crop).all() and high > low):
+        raise InputError(
+            "The image around the tumour is constant", remedy="Check the mask and the phase"
+        )
+    unit = np.clip((crop.astype(np.float64) - low) / (high - low), 0.0, 1.0)
+    return ((unit - 0.5) / 0.5).astype(np.float32)
+
+
+def _dynamic(study: Study, laterality: str | None) -> list[DceAcquisition]:
+    if not study.dce:
+        if study.modality != "MR":
+            raise GateRefusal("modality", f"The study is {study.modality or 'unknown'}, not MR.")
+        reasons = "; ".join(dict.fromkeys(r.reason for r in study.rejected))
+        raise InputError(
+            f"There is no DCE acquisition with several phases ({reasons or 'no image series'})",
+            path=study.folder,
+            remedy="Give the folder with the phases before and after contrast",
+        )
+    found = [a for a in study.dce if laterality is None or a.laterality in (laterality, "B", None)]
+    if not found:
+        sides = ", ".join(str(a.laterality) for a in study.dce)
+        raise InputError(
+            f"There is no acquisition of side {laterality}; the study has {sides}",
+            path=study.folder,
+        )
+    return found
+
+
+def _with_mask(
+    study: Study, path: Path, laterality: str | None, segment: str | None
+) -> tuple[DceAcquisition, Mask]:
+    """The acquisition in which the mask lies, and the mask on its grid."""
+    candidates = _dynamic(study, laterality)
+    hits: list[tuple[DceAcquisition, Mask]] = []
+    first_error: BreastPredictError | None = None
+    for acquisition in candidates:
+        try:
+            geometry = acquisition.phases[0].geometry
+            hits.append((acquisition, read_mask(path, geometry, segment=segment, study=study)))
+        except BreastPredictError as error:
+            first_error = first_error or error
+    if not hits:
+        assert first_error is not None
+        raise first_error
+    if len(hits) > 1:
+        hits = [hit for hit in hits if hit[0].chosen is not None] or hits
+    if len(hits) > 1:
+        raise _ambiguous(study, [hit[0] for hit in hits])
+    return hits[0]
+
+
+def _acquisition(study: Study, laterality: str | None, points: list[Point]) -> DceAcquisition:
+    """The acquisition that holds the points."""
+    candidates = _dynamic(study, laterality)
+    holding = [
+        a for a in candidates if all(_holds(a.phases[0].geometry, point) for point in points)
+    ]
+    if not holding:
+        raise InputError(
+            "The point lies outside of the acquisition",
+            path=study.folder,
+            remedy="Check the coordinates: LPS in mm unless --coordinates RAS is given",
+        )
+    if len(holding) > 1:
+        holding = [a for a in holding if a.chosen is not None] or holding
+    if len(holding) > 1:
+        raise _ambiguous(study, holding)
+    return holding[0]
+
+
+def _holds(geometry: Geometry, point: Point) -> bool:
+    index = geometry.physical_to_index(np.array(point, dtype=np.float64))
+    return bool(np.all(index >= -0.5) and np.all(index <= np.array(geometry.size) - 0.5))
+
+
+def _ambiguous(study: Study, acquisitions: list[DceAcquisition]) -> InputError:
+    sides = ", ".join(str(a.laterality) for a in acquisitions)
+    return InputError(
+        f"{len(acquisitions)} DCE acquisitions fit ({sides})",
+        path=study.folder,
+        remedy="Say which breast: --laterality R or L",
+    )
+
+
+def _phase(acquisition: DceAcquisition, wanted: int | None, study: Study) -> tuple[Phase, str]:
+    if wanted is not None:
+        return acquisition.phase(wanted), f"phase {wanted} was chosen by the user"
+    if acquisition.chosen is None:
+        raise GateRefusal(
+            "post-contrast",
+            f"There is no post-contrast phase: {acquisition.reason}. "
+            "See breastpredict inspect; --phase N chooses one by hand.",
+        )
+    return acquisition.phase(acquisition.chosen), f"{acquisition.rule}: {acquisition.reason}"
+
+
+def _reference(acquisition: DceAcquisition, early: Phase) -> Phase | None:
+    """The last pre-contrast phase; where none is confirmed, the first phase, if it is another."""
+    if acquisition.pre:
+        return acquisition.pre[-1]
+    first = acquisition.phases[0]
+    return first if first.index < early.index else None
+
+
+def _delineate(
+    acquisition: DceAcquisition,
+    early: Phase,
+    point: Point | None,
+    box: tuple[Point, Point] | None,
+) -> Delineation:
+    before = _reference(acquisition, early)
+    if before is None:
+        raise InputError(
+            "There is no phase before the chosen one to see the enhancement against",
+            remedy="Choose a later phase, or give a segmentation",
+        )
+    pre, post = before.read(), early.read()
+    if point is not None:
+        return delineate_from_point(pre, post, point)
+    assert box is not None
+    lower = tuple(min(a, b) for a, b in zip(*box, strict=True))
+    upper = tuple(max(a, b) for a, b in zip(*box, strict=True))
+    return delineate_from_box(pre, post, lower, upper)
+
+
+def _features(
+    acquisition: DceAcquisition,
+    phase: Phase,
+    lesion: sitk.Image,
+    largest: LargestSlice,
+    plane: sitk.Image,
+    crop: NDArray[np.float32],
+) -> dict[str, float | str]:
+    """What the gates compare. Signal only as ratios, because it has no unit."""
+    geometry = phase.geometry
+    # The image is kept in a name: an array view does not keep its image alive.
+    inside = sitk.GetArrayViewFromImage(lesion)[largest.index] > 0
+    early = sitk.GetArrayViewFromImage(plane)[0][inside]
+    typical = float(np.median(crop))
+    features: dict[str, float | str] = {
+        "modality": acquisition.modality,
+        "phase_role": phase.role,
+        "plane": geometry.plane,
+        "pixel_spacing_mm": float(max(geometry.spacing[:2])),
+        "slice_spacing_mm": float(geometry.spacing[2]),
+        "tumour_area_mm2": float(largest.area_mm2),
+        "tumour_volume_mm3": float(
+            np.count_nonzero(sitk.GetArrayViewFromImage(lesion)) * math.prod(geometry.spacing)
+        ),
+        "lesion_contrast": float(np.median(early)) / typical if typical > 0 else math.nan,
+    }
+    before = _reference(acquisition, phase)
+    if before is not None:
+        slab = before.read_slices(largest.index, largest.index + 1)
+        base = float(np.median(sitk.GetArrayViewFromImage(slab)[0][inside]))
+        if base > 0:
+            features["enhancement"] = (float(np.median(early)) - base) / base
+    return features
