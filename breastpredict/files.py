@@ -37,8 +37,6 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         f.write(text)
 
 
-
-
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from breastpredict.dicom.index import index_folder, read_study
 from breastpredict.dicom.inspect import inspect_folder, inspect_text
+from breastpredict.dicom.masks import Mask, read_mask
+from breastpredict.dicom.provenance import Provenance, Written
 from breastpredict.dicom.study import DceAcquisition, Instance, Phase, RejectedSeries, Study
+from breastpredict.dicom.write_pm import write_parametric_map
+from breastpredict.dicom.write_sc import write_capture
+from breastpredict.dicom.write_seg import write_segmentation
+from breastpredict.dicom.write_sr import write_report
 
 __all__ = [
     "DceAcquisition",
     "Instance",
+    "Mask",
     "Phase",
+    "Provenance",
     "RejectedSeries",
     "Study",
+    "Written",
     "index_folder",
     "inspect_folder",
     "inspect_text",
+    "read_mask",
     "read_study",
+    "write_capture",
+    "write_parametric_map",
+    "write_report",
+    "write_segmentation",
 ]

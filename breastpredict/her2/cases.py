@@ -74,5 +74,7 @@ def her2_class(ihc: str, ish: str) -> Her2Class | None:
             raise InputError("IHC 1+ with amplified ISH contradict each other")
         return "low"
     if ihc == "2+":
-        return {"+": "positive", "-": "low", "": None}[ish]  # type: ignore[return-value]
+        if not ish:
+            return None
+        return "positive" if ish == "+" else "low"
     return "positive"

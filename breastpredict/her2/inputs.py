@@ -146,7 +146,8 @@ def normalise(crop: NDArray[np.float32]) -> NDArray[np.float32]:
             "The image around the tumour is constant", remedy="Check the mask and the phase"
         )
     unit = np.clip((crop.astype(np.float64) - low) / (high - low), 0.0, 1.0)
-    return ((unit - 0.5) / 0.5).astype(np.float32)
+    scaled: NDArray[np.float32] = ((unit - 0.5) / 0.5).astype(np.float32)
+    return scaled
 
 
 def _dynamic(study: Study, laterality: str | None) -> list[DceAcquisition]:
@@ -261,9 +262,9 @@ def _delineate(
     if point is not None:
         return delineate_from_point(pre, post, point)
     assert box is not None
-    lower = tuple(min(a, b) for a, b in zip(*box, strict=True))
-    upper = tuple(max(a, b) for a, b in zip(*box, strict=True))
-    return delineate_from_box(pre, post, lower, upper)
+    corners = np.array(box, dtype=np.float64)
+    lower, upper = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+    return delineate_from_box(pre, post, (*lower,), (*upper,))
 
 
 def _features(

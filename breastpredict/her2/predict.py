@@ -68,7 +68,7 @@ class Her2Prediction:
     """
 
     prepared: PreparedCase = field(repr=False)
-    probabilities: dict[str, float]
+    probabilities: dict[Her2Class, float]
     predicted_class: Her2Class
     scores: tuple[TaskScore, TaskScore]
     map: sitk.Image | None = field(repr=False)
@@ -166,10 +166,8 @@ class Her2Model:
         p1, p2 = scores[0].score, scores[1].score
         values = dict(zip(CLASSES, (1.0 - p1, p1 * p2, p1 * (1.0 - p2)), strict=True))
         predicted: Her2Class
-        if not scores[0].above:
-            predicted = "zero"
-        else:
-            predicted = "low" if scores[1].above else "positive"
+        rest: Her2Class = "low" if scores[1].above else "positive"
+        predicted = rest if scores[0].above else "zero"
         task = ZERO_VS_REST if predicted == "zero" else LOW_VS_POSITIVE
         found = results[task]
         if explain == "evidence":
@@ -195,8 +193,8 @@ class Her2Model:
         if not math.isfinite(logit):
             raise InputError("The model gave no finite number", path=self._bundles[task].folder)
         score = 1.0 / (1.0 + math.exp(-logit)) if logit > -700 else 0.0
-        method = block.get("calibration", {}).get("method", "none")
-        return TaskScore(task, POINTS_TO[task], score, float(block["threshold"]), method != "none")
+        calibrated = block.get("calibration", {}).get("probability") is True
+        return TaskScore(task, POINTS_TO[task], score, float(block["threshold"]), calibrated)
 
 
 def resolve_device(device: str) -> str:

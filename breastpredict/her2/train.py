@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from breastpredict.errors import BreastPredictError, InputError
-from breastpredict.her2.cases import Her2Case
+from breastpredict.her2.cases import CLASSES, Her2Case
 from breastpredict.her2.train_cache import Crop, crop_of
 from breastpredict.her2.train_files import (
     CaseFailure,
@@ -63,7 +63,6 @@ TASKS = (ZERO_VS_REST, LOW_VS_POSITIVE)
 
 HOLDOUT_FRACTION = 0.2
 TUNING_FRACTION = 0.2
-CLASSES = ("zero", "low", "positive")
 
 _UNTOUCHED = ("external", "test")
 _POOL = ("", "train", "validation")

@@ -184,9 +184,7 @@ def load_bundle(folder: Path, device: str = "cpu") -> Bundle:
     return Bundle(model.eval(), metadata, digest, folder)
 
 
-def _metadata(
-    network: Mapping[str, Any], block: Mapping[str, Any], digest: str
-) -> dict[str, Any]:
+def _metadata(network: Mapping[str, Any], block: Mapping[str, Any], digest: str) -> dict[str, Any]:
     size, channels = network["image_size"], network["in_channels"]
     positive = block.get("positive_class", "positive")
     return {

@@ -15,12 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from timm.models.vision_transformer import Attention, VisionTransformer
+from timm.layers.attention import Attention
+from timm.models.vision_transformer import VisionTransformer
 from torch.nn.functional import interpolate
 
 Method = Literal["attention", "evidence", "rollout"]
@@ -122,7 +124,8 @@ def _attention_weights(
     query, key = query.transpose(1, 2), key.transpose(1, 2)
     if class_row_only:
         query = query[:, :, :1]
-    return (query * attention.scale @ key.transpose(-2, -1)).softmax(dim=-1)
+    weights: torch.Tensor = (query * attention.scale @ key.transpose(-2, -1)).softmax(dim=-1)
+    return weights
 
 
 def _rollout(layers: list[torch.Tensor]) -> torch.Tensor:
@@ -138,28 +141,33 @@ def _evidence(model: VisionTransformer, x: torch.Tensor) -> tuple[float, torch.T
     """Relevance R ← R + mean over heads of (∇A ⊙ A)⁺ R, from the identity, for the logit."""
     kept: list[torch.Tensor] = []
 
-    def explicit(module: Attention, args: tuple[Any, ...], _: torch.Tensor) -> torch.Tensor:
+    def explicit(module: Attention, tokens: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         # The same attention written out, so that its weights have a gradient.
-        tokens = args[0]
         batch, count, width = tokens.shape
-        weights = _attention_weights(module, tokens)
+        qkv = module.qkv(tokens).reshape(batch, count, 3, module.num_heads, -1)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        query, key = module.q_norm(query), module.k_norm(key)
+        weights = (query * module.scale @ key.transpose(-2, -1)).softmax(dim=-1)
+        if not weights.requires_grad:  # the first layer: nothing before it needs a gradient
+            weights.requires_grad_(True)
         weights.retain_grad()
         kept.append(weights)
-        value = module.qkv(tokens).reshape(batch, count, 3, module.num_heads, -1)[:, :, 2]
-        mixed = (weights @ value.transpose(1, 2)).transpose(1, 2).reshape(batch, count, width)
+        mixed = (weights @ value).transpose(1, 2).reshape(batch, count, width)
         out: torch.Tensor = module.proj(module.norm(mixed))
         return out
 
-    handles = [block.attn.register_forward_hook(explicit) for block in _blocks(model)]
+    layers = [block.attn for block in _blocks(model)]
     wanted = [p.requires_grad for p in model.parameters()]
     try:
         model.requires_grad_(False)  # only the attention weights need a gradient
+        for layer in layers:
+            layer.forward = partial(explicit, layer)
         with torch.enable_grad():
-            logit = model(x.clone().requires_grad_(True))[0, 0]
+            logit = model(x)[0, 0]
             logit.backward()
     finally:
-        for handle in handles:
-            handle.remove()
+        for layer in layers:
+            del layer.forward  # the class's own method shows again
         for parameter, needed in zip(model.parameters(), wanted, strict=True):
             parameter.requires_grad_(needed)
     relevance = torch.eye(kept[0].shape[-1], device=x.device)

@@ -23,7 +23,7 @@ def build_vit(**network: Any) -> VisionTransformer:
         InputError: the description is not one of a network we can build.
     """
     network = check_network(network)
-    model: VisionTransformer = timm.create_model(
+    model = timm.create_model(
         network["architecture"],
         pretrained=False,
         num_classes=1,
@@ -34,4 +34,5 @@ def build_vit(**network: Any) -> VisionTransformer:
         depth=network["depth"],
         num_heads=network["heads"],
     )
+    assert isinstance(model, VisionTransformer)
     return model

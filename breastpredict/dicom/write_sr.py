@@ -1,0 +1,185 @@
+"""The result as Comprehensive 3D SR, template TID 1500 (PS3.16), with TID 4019 identification."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import highdicom as hd
+import pydicom
+from highdicom.sr.coding import CodedConcept
+from highdicom.sr.enum import RelationshipTypeValues
+from highdicom.sr.value_types import TextContentItem
+from pydicom.uid import generate_uid
+
+from breastpredict.dicom import codes
+from breastpredict.dicom.provenance import Provenance, Written
+from breastpredict.dicom.source import (
+    MANUFACTURER,
+    MODEL_NAME,
+    finish,
+    identity,
+    save,
+    source_headers,
+)
+from breastpredict.dicom.study import Phase
+from breastpredict.dicom.write_seg import SEGMENT_LABEL
+
+Score = tuple[str, str, float, float]
+"""Task, the class its score points to, score, threshold."""
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    phase: Phase,
+    *,
+    provenance: Provenance,
+    segmentation: Written | None = None,
+    probabilities: Mapping[str, float] | None = None,
+    scores: Sequence[Score] = (),
+    predicted_class: str | None = None,
+    measurements: Mapping[str, float] | None = None,
+    refusal: str | None = None,
+    slice_index: int | None = None,
+) -> Written:
+    """Write the report. With ``refusal`` it says "not assessed" and why, and holds no number.
+
+    Values stand as NUM with the class in the concept's meaning, because readers of tables show
+    numbers only; the predicted class stands as a code as well.
+
+    Args:
+        path: file to write.
+        phase: the images that were assessed.
+        provenance: how the result came about.
+        segmentation: the tumour's SEG, which the measurement group then references.
+        probabilities: "zero", "low", "positive" → value.
+        scores: of both tasks.
+        predicted_class: "zero", "low" or "positive".
+        measurements: any of volume_mm3, area_mm2, slice_index.
+        refusal: why the case was not assessed.
+        slice_index: the slice that was assessed; the middle one when left out.
+    """
+    k = phase.geometry.size[2] // 2 if slice_index is None else slice_index
+    sources = source_headers(phase, [k])
+    evidence = list(sources)
+    reference = None
+    if segmentation is not None:
+        seg = pydicom.dcmread(segmentation.path, stop_before_pixels=True)
+        evidence.append(seg)
+        reference = hd.sr.ReferencedSegment(
+            segmentation.sop_class_uid,
+            segmentation.sop_instance_uid,
+            1,
+            source_images=[
+                hd.sr.SourceImageForSegmentation(
+                    phase.instances[k].sop_class_uid,
+                    phase.instances[k].sop_instance_uid,
+                    None if (frame := phase.instances[k].frame) is None else [frame],
+                )
+            ],
+        )
+    algorithm = hd.sr.AlgorithmIdentification(
+        name="BreastPredict HER2",
+        version=provenance.version,
+        parameters=[f"{name}: {value}" for name, value in provenance.details.items()],
+    )
+    values, findings = [], []
+    if refusal is None:
+        values = _measurements(measurements or {}, probabilities or {}, scores)
+        if predicted_class is not None:
+            findings.append(
+                hd.sr.QualitativeEvaluation(codes.HER2_CONCEPT, codes.HER2_CLASS[predicted_class])
+            )
+    else:
+        findings.append(hd.sr.QualitativeEvaluation(codes.HER2_CONCEPT, codes.NOT_ASSESSED))
+    common: dict[str, Any] = {
+        "tracking_identifier": hd.sr.TrackingIdentifier(generate_uid(), SEGMENT_LABEL),
+        "finding_type": codes.NEOPLASM,
+        "algorithm_id": algorithm,
+        "finding_sites": [hd.sr.FindingSite(codes.BREAST)],
+        "measurements": values or None,
+        "qualitative_evaluations": findings or None,
+    }
+    group: (
+        hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations
+        | hd.sr.MeasurementsAndQualitativeEvaluations
+    )
+    if reference is not None:
+        group = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+            referenced_segment=reference, **common
+        )
+    else:
+        group = hd.sr.MeasurementsAndQualitativeEvaluations(**common)
+    device = hd.sr.ObserverContext(
+        observer_type=CodedConcept("121007", "DCM", "Device"),
+        observer_identifying_attributes=hd.sr.DeviceObserverIdentifyingAttributes(
+            uid=generate_uid(),
+            name=MODEL_NAME,
+            manufacturer_name=MANUFACTURER,
+            model_name=MODEL_NAME,
+        ),
+    )
+    report = hd.sr.MeasurementReport(
+        observation_context=hd.sr.ObservationContext(observer_device_context=device),
+        procedure_reported=codes.IMAGING_PROCEDURE,
+        imaging_measurements=[group],
+        title=CodedConcept("126000", "DCM", "Imaging Measurement Report"),
+    )
+    statements = list(provenance.statements)
+    if refusal is not None:
+        statements.append(f"Not assessed: {refusal}")
+    for statement in statements:
+        group[0].ContentSequence.append(_comment(statement))
+    data = hd.sr.Comprehensive3DSR(
+        evidence=evidence,
+        content=report,
+        is_complete=refusal is None,
+        is_final=False,
+        is_verified=False,
+        manufacturer=MANUFACTURER,
+        **identity(902),
+    )
+    data.ManufacturerModelName = MODEL_NAME
+    data.SoftwareVersions = provenance.version
+    codes.identify_private_scheme(data)
+    finish(data, sources[0], provenance, "BreastPredict HER2 report")
+    return save(data, Path(path))
+
+
+def _measurements(
+    measurements: Mapping[str, float],
+    probabilities: Mapping[str, float],
+    scores: Sequence[Score],
+) -> list[hd.sr.Measurement]:
+    known = {
+        "volume_mm3": (codes.VOLUME, codes.CUBIC_MM),
+        "area_mm2": (codes.AREA, codes.SQUARE_MM),
+        "slice_index": (codes.SLICE_NUMBER, codes.NO_UNITS),
+    }
+    out = [
+        hd.sr.Measurement(name=concept, value=measurements[key], unit=unit)
+        for key, (concept, unit) in known.items()
+        if key in measurements
+    ]
+    out += [
+        hd.sr.Measurement(name=codes.HER2_PROBABILITY[name], value=value, unit=codes.NO_UNITS)
+        for name, value in probabilities.items()
+    ]
+    for number, (_, points_to, score, threshold) in enumerate(scores, start=1):
+        words = f"HER2-{points_to.replace('_', ' ')}"
+        for kind, value in (("score", score), ("threshold", threshold)):
+            concept = codes.private(
+                f"TASK{number}-{kind.upper()}", f"Task {number} {kind}, points to {words}"
+            )
+            out.append(hd.sr.Measurement(name=concept, value=value, unit=codes.NO_UNITS))
+    return out
+
+
+def _comment(text: str) -> TextContentItem:
+    return TextContentItem(
+        name=CodedConcept("121106", "DCM", "Comment"),
+        value=text,
+        relationship_type=RelationshipTypeValues.CONTAINS,
+    )
