@@ -57,8 +57,7 @@ def tcga(shared: Path) -> list[sitk.Image]:
     folder = shared / "data" / "breast_mri" / "tcga_ao_a03m_right"
     names = ["R_s6_pre", *(f"R_s7_post{n}" for n in range(1, 6))]
     return [
-        sitk.Cast(sitk.ReadImage(str(folder / f"{name}.nii.gz")), sitk.sitkUInt16)
-        for name in names
+        sitk.Cast(sitk.ReadImage(str(folder / f"{name}.nii.gz")), sitk.sitkUInt16) for name in names
     ]
 
 
@@ -171,8 +170,12 @@ def test_philips_image_types_are_kept_apart(shared: Path) -> None:
             for instance in phase.instances:
                 data = pydicom.dcmread(instance.path, stop_before_pixels=True)
                 assert data.TemporalPositionIdentifier == phase.index
-                labels.add((tuple(data.ImageType), data.get((0x2005, 0x1429), None) and
-                            data[0x2005, 0x1429].value))
+                labels.add(
+                    (
+                        tuple(data.ImageType),
+                        data.get((0x2005, 0x1429), None) and data[0x2005, 0x1429].value,
+                    )
+                )
         assert len(labels) == 1
 
 
@@ -324,8 +327,9 @@ def test_names_nesting_and_stray_files_change_nothing(
     shutil.rmtree(folder)
 
 
-def test_copies_of_files_count_once(plain: dict[str, tuple[Path, list[object]]], tmp_path: Path
-                                    ) -> None:
+def test_copies_of_files_count_once(
+    plain: dict[str, tuple[Path, list[object]]], tmp_path: Path
+) -> None:
     source, expected = plain["siemens"]
     shutil.copytree(source, tmp_path / "all")
     shutil.copytree(source, tmp_path / "all again")
@@ -344,8 +348,10 @@ def test_the_order_of_instance_numbers_is_not_trusted_over_position_and_time(
     assert fingerprint(tmp_path) == expected
 
 
-@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.2",
-                                    "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.5"])
+@pytest.mark.parametrize(
+    "syntax",
+    ["1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.5"],
+)
 def test_transfer_syntaxes_give_the_same(
     plain: dict[str, tuple[Path, list[object]]], tmp_path: Path, syntax: str
 ) -> None:
@@ -356,14 +362,14 @@ def test_transfer_syntaxes_give_the_same(
         if syntax.endswith("2.5"):
             data.compress(syntax, generate_instance_uid=False)
         else:
-            data.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
             if syntax.endswith("2.2"):
                 data.PixelData = data.pixel_array.astype(">u2").tobytes()
+            data.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
         pydicom.dcmwrite(
-            tmp_path / f"{number}", data,
+            tmp_path / f"{number}",
+            data,
             implicit_vr=syntax == "1.2.840.10008.1.2",
             little_endian=syntax != "1.2.840.10008.1.2.2",
-            **({} if not syntax.endswith("2.5") else {}),
         )
     assert fingerprint(tmp_path) == expected
 
@@ -410,8 +416,12 @@ def test_derived_series_and_localizers_are_kept_out(
     extra = tmp_path / "extra"
     shutil.copytree(source / "S0010", extra)
     for number, file in enumerate(files_below(extra)):
-        edit(file, ImageType=image_type, SeriesInstanceUID="2.25.77",
-             SOPInstanceUID=f"2.25.78{number}")
+        edit(
+            file,
+            ImageType=image_type,
+            SeriesInstanceUID="2.25.77",
+            SOPInstanceUID=f"2.25.78{number}",
+        )
     study = read_study(tmp_path)
     assert [(r.series_uid, r.files) for r in study.rejected] == [("2.25.77", 9)]
     assert re.search("derived|localizer", study.rejected[0].reason)
@@ -421,9 +431,16 @@ def test_derived_series_and_localizers_are_kept_out(
 def test_another_sequence_on_the_same_grid_is_no_phase(tmp_path: Path) -> None:
     phases = dce()
     write_dce(tmp_path, phases, layout="siemens", times_s=TIMES)
-    for number, file in enumerate(files_below(shutil.copytree(tmp_path / "S0010", tmp_path / "t2"))):
-        edit(file, SeriesInstanceUID="2.25.9", SOPInstanceUID=f"2.25.9{number}",
-             RepetitionTime="4200", EchoTime="96")
+    for number, file in enumerate(
+        files_below(shutil.copytree(tmp_path / "S0010", tmp_path / "t2"))
+    ):
+        edit(
+            file,
+            SeriesInstanceUID="2.25.9",
+            SOPInstanceUID=f"2.25.9{number}",
+            RepetitionTime="4200",
+            EchoTime="96",
+        )
     study = read_study(tmp_path)
     assert len(only(study).phases) == 4
     assert [r.series_uid for r in study.rejected] == ["2.25.9"]
@@ -457,8 +474,9 @@ def test_text_named_dcm(tmp_path: Path) -> None:
 def test_two_patients_in_one_folder(tmp_path: Path) -> None:
     for number in (1, 2):
         header = StudyHeader(patient_id=f"secret-{number}", patient_name=f"Secret^{number}")
-        write_dce(tmp_path / f"{number}", dce(2), layout="siemens", times_s=TIMES[:2],
-                  header=header)
+        write_dce(
+            tmp_path / f"{number}", dce(2), layout="siemens", times_s=TIMES[:2], header=header
+        )
     line = refused(tmp_path)
     assert "2 patients" in line and "secret" not in line.lower().replace(str(tmp_path), "")
 
@@ -471,8 +489,13 @@ def test_two_patients_under_one_study(tmp_path: Path) -> None:
 
 def test_two_studies_are_told_apart_by_uid(tmp_path: Path) -> None:
     written = [
-        write_dce(tmp_path / f"{seed}", dce(2), layout="siemens", times_s=TIMES[:2],
-                  header=StudyHeader(seed=seed))
+        write_dce(
+            tmp_path / f"{seed}",
+            dce(2),
+            layout="siemens",
+            times_s=TIMES[:2],
+            header=StudyHeader(seed=seed),
+        )
         for seed in (1, 2)
     ]
     assert "2 studies" in refused(tmp_path)
@@ -591,8 +614,12 @@ def test_a_header_cut_in_the_middle_is_no_crash(tmp_path: Path) -> None:
         index_folder(tmp_path)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(places=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=6))
 def test_damaged_bytes_give_a_study_or_one_clear_line(
     plain: dict[str, tuple[Path, list[object]]],

@@ -270,6 +270,18 @@ def _by_pydicom(path: Path) -> Header | None:
             parts = value if isinstance(value, (list, pydicom.multival.MultiValue)) else [value]
             name = _PRIVATE.get(pair) or keyword_for_tag((pair[0] << 16) | pair[1])
             values[name] = "\\".join(str(part).strip(" \0\r\n\t") for part in parts)
+        if start := _injection_of_enhanced(data):
+            values.setdefault("ContrastBolusStartTime", start)
     except Exception:  # a damaged value found while converting
         return None
     return Header(path, values, dataset=data)
+
+
+def _injection_of_enhanced(data: pydicom.Dataset) -> str:
+    """When the first agent was given: Enhanced files nest it (PS3.3 C.7.6.4b)."""
+    starts = [
+        str(profile.get("ContrastBolusStartTime", "") or "")
+        for agent in data.get("ContrastBolusAgentSequence", None) or ()
+        for profile in agent.get("ContrastBolusAdministrationProfileSequence", None) or ()
+    ]
+    return min((start for start in starts if start), default="")

@@ -15,6 +15,7 @@ from pydicom.pixels.utils import pixel_array
 
 from breastpredict.errors import InputError
 
+_DEFLATED = "1.2.840.10008.1.2.1.99"
 _REMEDY = "Send the study again from the scanner or PACS"
 
 
@@ -82,7 +83,9 @@ def _stored(source: FrameSource) -> NDArray[Any]:
 def _decoded(source: FrameSource) -> NDArray[Any]:
     """Compressed, big-endian or otherwise unusual pixels, by pydicom, else by SimpleITK (GDCM)."""
     try:
-        array = np.asarray(pixel_array(source.path, index=source.frame, raw=True))
+        # Given a path, pydicom seeks in the file, which it cannot where all of it is deflated.
+        whole = pydicom.dcmread(source.path) if source.syntax == _DEFLATED else source.path
+        array = np.asarray(pixel_array(whole, index=source.frame, raw=True))
     except Exception as error:  # the decoders raise many kinds on damage
         array = _by_gdcm(source, error)
     if array.shape != source.matrix[::-1]:

@@ -93,6 +93,9 @@ def write_parametric_map(
         **identity(903),
     )
     _anatomy(data, sources[0])
+    for group in (data.SharedFunctionalGroupsSequence[0], *data.PerFrameFunctionalGroupsSequence):
+        for window in group.get("FrameVOILUTSequence", []):
+            window.VOILUTFunction = "LINEAR_EXACT"  # LINEAR forbids widths below 1 (C.11.2.1.2)
     _reference_frames(data, phase, slices)
     finish(data, sources[0], provenance, f"BreastPredict {quantity} map")
     return save(data, Path(path))

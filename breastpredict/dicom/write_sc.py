@@ -53,13 +53,11 @@ def write_capture(
         patient_orientation=("L", "P"),
         **identity(904),
     )
-    del data.PatientOrientation  # a picture with several views has none
-    data.PatientOrientation = None
+    data["PatientOrientation"].value = None  # a picture with several views has none
     data.BurnedInAnnotation = "YES"  # the warnings; no identifiers
     data.ImageType = ["DERIVED", "SECONDARY"]
     data.SourceImageSequence = [_reference(phase, k)]
-    if "Laterality" in source and "Laterality" not in data:
-        data.Laterality = source.Laterality
+    data.Laterality = source.get("Laterality") or ""
     finish(data, source, provenance, "BreastPredict capture")
     return save(data, Path(path))
 

@@ -1,0 +1,246 @@
+"""The folder of results a case gets (design §4); it appears whole or not at all."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from numpy.typing import NDArray
+from PIL import Image
+
+from breastpredict import RESEARCH_USE_ONLY, SYNTHETIC_WARNING, __version__
+from breastpredict.dicom import (
+    Provenance,
+    write_capture,
+    write_parametric_map,
+    write_report,
+    write_segmentation,
+)
+from breastpredict.errors import GateRefusal
+from breastpredict.her2 import Her2Prediction, PreparedCase
+from breastpredict.study.overlay import Pictures, draw
+
+_ALGORITHM = {"mask": "MANUAL", "point": "SEMIAUTOMATIC", "box": "SEMIAUTOMATIC"}
+_PACKAGES = ("numpy", "SimpleITK", "pydicom", "highdicom", "torch", "timm")
+
+
+def templates() -> Environment:
+    """The HTML templates; everything that is put in is escaped."""
+    return Environment(
+        loader=PackageLoader("breastpredict.study"), autoescape=True, undefined=StrictUndefined
+    )
+
+
+def write_case(folder: Path, prediction: Her2Prediction) -> None:
+    """Write everything of a predicted case.
+
+    Args:
+        folder: OUT/<case key>; an earlier result there is replaced.
+        prediction: what to write.
+    """
+    prepared = prediction.prepared
+    provenance = Provenance(
+        weights=prediction.weights,
+        phase=f"phase {prepared.phase.index} ({prepared.phase_reason})",
+        overrides=prediction.overrides,
+        synthetic=prediction.synthetic,
+        parameters={
+            "Tumour outlined by": prepared.outlined_by,
+            **({"Map": prediction.map_label} if prediction.map is not None else {}),
+        },
+    )
+    pictures = draw(prepared, prediction)
+    phase, k = prepared.phase, prepared.slice.index
+    result = {**_result(prepared), **_numbers(prediction), "status": "predicted"}
+    with _whole(folder) as out:
+        segmentation = write_segmentation(
+            prepared.mask,
+            phase,
+            out / "segmentation.dcm",
+            provenance=provenance,
+            algorithm=_ALGORITHM[prepared.outlined_by],  # type: ignore[arg-type]
+        )
+        write_report(
+            out / "report.dcm",
+            phase,
+            provenance=provenance,
+            segmentation=segmentation,
+            probabilities={str(k): v for k, v in prediction.probabilities.items()},
+            scores=[(s.task, s.points_to, s.score, s.threshold) for s in prediction.scores],
+            predicted_class=prediction.predicted_class,
+            measurements={
+                "volume_mm3": float(prepared.features["tumour_volume_mm3"]),
+                "area_mm2": prepared.slice.area_mm2,
+                "slice_index": float(k),
+            },
+            slice_index=k,
+        )
+        if prediction.map is not None:
+            write_parametric_map(
+                prediction.map,
+                phase,
+                out / "heatmap.dcm",
+                quantity=prediction.map_method,  # type: ignore[arg-type]
+                provenance=provenance,
+            )
+        write_capture(
+            pictures.panel, phase, out / "capture.dcm", provenance=provenance, slice_index=k
+        )
+        Image.fromarray(pictures.overlay).save(out / "overlay.png")
+        _write_json(out / "result.json", result)
+        _write_html(out / "report.html", result, pictures)
+
+
+def write_refused(folder: Path, refusal: GateRefusal, prepared: PreparedCase | None) -> None:
+    """Write what there is to say of a refused case: the gate, the reason, and no number.
+
+    Args:
+        folder: OUT/<case key>.
+        refusal: which gate, and why.
+        prepared: the case, where it came so far; it then gets a DICOM report too.
+    """
+    result: dict[str, Any] = {"gate": refusal.gate, "reason": refusal.reason, "status": "refused"}
+    result = {**(_result(prepared) if prepared is not None else _common()), **result}
+    with _whole(folder) as out:
+        pictures = None
+        if prepared is not None:
+            pictures = draw(prepared, None)
+            provenance = Provenance(phase=f"phase {prepared.phase.index} ({prepared.phase_reason})")
+            write_report(
+                out / "report.dcm",
+                prepared.phase,
+                provenance=provenance,
+                refusal=refusal.reason,
+                slice_index=prepared.slice.index,
+            )
+        _write_json(out / "result.json", result)
+        _write_html(out / "report.html", result, pictures)
+
+
+def _common() -> dict[str, Any]:
+    return {
+        "note": RESEARCH_USE_ONLY,
+        "software": f"BreastPredict {__version__}",
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def _result(prepared: PreparedCase) -> dict[str, Any]:
+    """What is known before any prediction. No identifiers: UIDs are identifiers too."""
+    acquisition, phase = prepared.acquisition, prepared.phase
+    return {
+        **_common(),
+        "laterality": acquisition.laterality,
+        "phases": [
+            {
+                "index": p.index,
+                "time_s": None if math.isnan(p.time_s) else round(p.time_s, 3),
+                "role": p.role,
+                "slices": len(p.instances),
+            }
+            for p in acquisition.phases
+        ],
+        "time_origin": phase.time_origin,
+        "phase": phase.index,
+        "phase_reason": prepared.phase_reason,
+        "slice_index": prepared.slice.index,
+        "area_mm2": prepared.slice.area_mm2,
+        "volume_mm3": prepared.features["tumour_volume_mm3"],
+        "roi": {
+            "center_ij": list(prepared.roi.center_ij),
+            "side_mm": prepared.roi.side_mm,
+        },
+        "outlined_by": prepared.outlined_by,
+        "parameters": prepared.parameters,
+        "features": {
+            name: value if isinstance(value, str) or math.isfinite(value) else None
+            for name, value in prepared.features.items()
+        },
+        "warnings": list(prepared.warnings),
+    }
+
+
+def _numbers(prediction: Her2Prediction) -> dict[str, Any]:
+    return {
+        "probabilities": prediction.probabilities,
+        "predicted_class": prediction.predicted_class,
+        "scores": [
+            {
+                "task": s.task,
+                "points_to": s.points_to,
+                "score": s.score,
+                "threshold": s.threshold,
+                "above": s.above,
+                "calibrated": s.calibrated,
+            }
+            for s in prediction.scores
+        ],
+        "map": None
+        if prediction.map is None
+        else {
+            "method": prediction.map_method,
+            "task": prediction.map_task,
+            "label": prediction.map_label,
+            "class_agnostic": prediction.class_agnostic,
+        },
+        "overrides": list(prediction.overrides),
+        "synthetic": prediction.synthetic,
+        "synthetic_note": SYNTHETIC_WARNING if prediction.synthetic else "",
+        "weights_sha256": prediction.weights,
+        "device": prediction.device,
+        "versions": {name: version(name) for name in _PACKAGES},
+    }
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _write_html(path: Path, result: dict[str, Any], pictures: Pictures | None) -> None:
+    views = []
+    if pictures is not None:
+        captions = ["Slice with the tumour's outline and the region", "Region"]
+        images = [pictures.whole, pictures.zoom]
+        if result.get("map"):
+            captions.append(result["map"]["label"])
+            images.append(pictures.overlay)
+        views = [(data_uri(image), text) for image, text in zip(images, captions, strict=True)]
+    page = templates().get_template("case.html.j2").render(result=result, views=views)
+    path.write_text(page, encoding="utf-8")
+
+
+def data_uri(rgb: NDArray[np.uint8], side: int | None = None) -> str:
+    """A picture as a data URI, shrunk to ``side`` pixels where given."""
+    image = Image.fromarray(rgb)
+    if side is not None:
+        image.thumbnail((side, side))
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """A temporary folder that takes the place of ``folder`` when all is written."""
+    temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
+    try:
+        yield temporary
+        os.chmod(temporary, 0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
