@@ -1,0 +1,62 @@
+"""The command line: ``breastpredict ...`` (design §3).
+
+Exit codes: 0 all done; 1 some cases failed or were refused; 2 wrong usage or input, with one line
+on standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from breastpredict import RESEARCH_USE_ONLY, __version__
+from breastpredict.cli import demo, her2, look
+from breastpredict.errors import BreastPredictError, GateRefusal
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code and never raises, argparse's own exits apart."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    debug = options.debug or os.environ.get("BREASTPREDICT_DEBUG", "") not in ("", "0")
+    try:
+        code = options.run(options)
+        sys.stdout.flush()
+        return int(code)
+    except BreastPredictError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"breastpredict: error: {error}", file=sys.stderr)
+        return 1 if isinstance(error, GateRefusal) else 2
+    except KeyboardInterrupt:
+        print("breastpredict: stopped; what is finished is kept", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output went away, as in: ... | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # the last resort: the user gets a line, not a traceback
+        if debug:
+            traceback.print_exc()
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        hint = "" if debug else " (--debug shows where)"
+        print(f"breastpredict: internal error: {reason}{hint}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--quiet", action="store_true", help="no progress")
+    common.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser = argparse.ArgumentParser(
+        prog="breastpredict",
+        description=f"HER2 prediction from breast DCE-MRI. {RESEARCH_USE_ONLY}",
+    )
+    parser.add_argument("--version", action="version", version=f"BreastPredict {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    demo.add_commands(commands, common)
+    look.add_commands(commands, common)
+    her2.add_commands(commands, common)
+    return parser

@@ -282,6 +282,6 @@ def _injection_of_enhanced(data: pydicom.Dataset) -> str:
     starts = [
         str(profile.get("ContrastBolusStartTime", "") or "")
         for agent in data.get("ContrastBolusAgentSequence", None) or ()
-        for profile in agent.get("ContrastBolusAdministrationProfileSequence", None) or ()
+        for profile in agent.get("ContrastAdministrationProfileSequence", None) or ()
     ]
     return min((start for start in starts if start), default="")

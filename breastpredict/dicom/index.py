@@ -225,15 +225,12 @@ def _same_acquisition(a: Volume, b: Volume) -> bool:
 
 def _acquisition(volumes: Sequence[Volume], notes: Sequence[str]) -> DceAcquisition:
     times = times_of(volumes)
-    try:
-        roles = roles_from_signal(_sample(volumes))
-        damaged: tuple[str, ...] = ()
-    except InputError as error:
-        roles = ["unknown"] * len(volumes)
-        damaged = (str(error),)
+    sample, damaged = _sample(volumes)
+    unreadable = damaged[0] if sample is None else None
+    roles = ["unknown"] * len(volumes) if sample is None else roles_from_signal(sample)
     chosen, rule, reason = choose_early(times, roles)
-    if damaged:
-        reason = f"the signal could not be read: {damaged[0]}"
+    if unreadable:
+        reason = f"the signal could not be read: {unreadable}"
     header = volumes[0].frames[0].header
     phases = tuple(
         Phase(
@@ -255,7 +252,13 @@ def _acquisition(volumes: Sequence[Volume], notes: Sequence[str]) -> DceAcquisit
         chosen=chosen,
         rule=rule,
         reason=reason,
-        warnings=(*times.warnings, *notes, *damaged, *_side_warning(volumes)),
+        warnings=(
+            *times.warnings,
+            *notes,
+            *(str(error) for error in damaged),
+            *_side_warning(volumes),
+        ),
+        unreadable=unreadable,
         key=next((v.key for v in volumes if v.key), "") or times.key or "SeriesNumber",
         modality=header.text("Modality"),
         manufacturer=header.text("Manufacturer"),
@@ -283,18 +286,26 @@ def _instance(frame: Frame) -> Instance:
     )
 
 
-def _sample(volumes: Sequence[Volume]) -> NDArray[np.float32]:
-    """The same few slices of every phase, every second pixel."""
+def _sample(
+    volumes: Sequence[Volume],
+) -> tuple[NDArray[np.float32] | None, list[InputError]]:
+    """The same few slices of every phase, every second pixel; and what was damaged.
+
+    A slice that one phase cannot show is left out of all: prediction may not need it. None where
+    nothing is left.
+    """
     count = volumes[0].geometry.size[2]
     margin = (1 - _SAMPLED_SHARE) / 2 * (count - 1)
     chosen = np.linspace(margin, count - 1 - margin, min(_SAMPLED_SLICES, count))
-    slices = sorted({round(float(k)) for k in chosen})
-    return np.stack(
-        [
-            read_frames([_instance(volume.frames[k]).source for k in slices])[:, ::2, ::2]
-            for volume in volumes
-        ]
-    )
+    slices: list[NDArray[np.float32]] = []
+    damaged: list[InputError] = []
+    for k in sorted({round(float(k)) for k in chosen}):
+        try:
+            sources = [_instance(volume.frames[k]).source for volume in volumes]
+            slices.append(read_frames(sources)[:, ::2, ::2])
+        except InputError as error:
+            damaged.append(error)
+    return (np.stack(slices, axis=1) if slices else None), damaged
 
 
 def _laterality(volumes: Sequence[Volume]) -> str | None:

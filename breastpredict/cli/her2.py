@@ -1,0 +1,189 @@
+"""``breastpredict her2 train | predict | batch``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from breastpredict import RESEARCH_USE_ONLY, SYNTHETIC_WARNING
+from breastpredict.cli.progress import Stages, Steps, say
+from breastpredict.errors import GateRefusal, InputError
+
+if TYPE_CHECKING:
+    from breastpredict.her2.inputs import Point
+
+
+def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add the commands of the HER2 system to the parser."""
+    her2 = commands.add_parser("her2", help="HER2-zero, -low, -positive from breast DCE-MRI")
+    tasks = her2.add_subparsers(required=True, metavar="COMMAND")
+
+    train = tasks.add_parser("train", parents=[common], help="train both tasks on a cohort")
+    train.add_argument("cohort", type=Path, metavar="COHORT.csv")
+    train.add_argument("--out", type=Path, required=True, metavar="RUN")
+    train.add_argument(
+        "--weights", metavar="imagenet|none|FILE", help="what the networks start from"
+    )
+    train.add_argument("--network", choices=("tiny", "reduced"), default="tiny")
+    train.add_argument("--epochs", type=int)
+    train.add_argument("--batch-size", type=int)
+    train.add_argument("--learning-rate", type=float)
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--device", default="auto", metavar="auto|cpu|cuda|...")
+    train.add_argument("--resume", action="store_true", help="go on with a killed run")
+    train.set_defaults(run=_train)
+
+    model = argparse.ArgumentParser(add_help=False)
+    model.add_argument("--model", type=Path, required=True, metavar="RUN")
+    model.add_argument("--out", type=Path, required=True, metavar="OUT")
+    model.add_argument(
+        "--explain", choices=("attention", "evidence", "rollout", "none"), default="attention"
+    )
+    model.add_argument("--override-gate", action="append", default=[], metavar="NAME")
+    model.add_argument("--device", default="cpu", metavar="auto|cpu|cuda|...")
+
+    predict = tasks.add_parser("predict", parents=[common, model], help="one case")
+    predict.add_argument("case", type=Path, metavar="CASE", help="folder of the study")
+    predict.add_argument("--segmentation", type=Path, metavar="FILE", help="SEG, NRRD or NIfTI")
+    predict.add_argument("--segment", metavar="NAME", help="name or number of the tumour's segment")
+    predict.add_argument("--seed-point", metavar="X,Y,Z", help="a point in the tumour, mm")
+    predict.add_argument("--box", metavar="X,Y,Z,X,Y,Z", help="a box around the tumour, mm")
+    predict.add_argument("--coordinates", choices=("LPS", "RAS"), default="LPS")
+    predict.add_argument("--laterality", choices=("R", "L"))
+    predict.add_argument("--phase", type=int, metavar="N", help="instead of the early phase")
+    predict.add_argument("--margin", type=float, help="around the tumour, share of its side")
+    predict.add_argument("--json", action="store_true", help="print the result for programs")
+    predict.set_defaults(run=_predict)
+
+    batch = tasks.add_parser("batch", parents=[common, model], help="a cohort")
+    batch.add_argument("cohort", type=Path, metavar="COHORT.csv")
+    batch.add_argument("--cohort", action="append", dest="only", default=[], metavar="NAME")
+    batch.set_defaults(run=_batch)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from breastpredict.her2 import Her2TrainConfig, train_her2
+    from breastpredict.study import read_cohort
+
+    cases = read_cohort(options.cohort)
+    usable = [case for case in cases if case.her2 is not None]
+    left_out = len(cases) - len(usable)
+    if left_out:
+        say(f"{left_out} cases are indeterminate (2+ without ISH) and left out", options.quiet)
+    config = Her2TrainConfig(
+        preset=options.network,
+        weights=options.weights,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        seed=options.seed,
+        device=options.device,
+    )
+    run = train_her2(usable, options.out, config, Stages(options.quiet), resume=options.resume)
+    print(options.out)
+    return 1 if run.failures else 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from breastpredict.her2 import Her2Model, check_overrides, prepare_case
+    from breastpredict.her2.inputs import DEFAULT_MARGIN
+    from breastpredict.study import Results, write_case, write_refused
+    from breastpredict.study.batch import prediction_row
+
+    check_overrides(options.override_gate)
+    margin = DEFAULT_MARGIN if options.margin is None else options.margin
+    if not 0 <= margin <= 5:
+        raise InputError("--margin must lie between 0 and 5")
+    point = _points(options.seed_point, "--seed-point", 1, options.coordinates)
+    box = _points(options.box, "--box", 2, options.coordinates)
+    model = Her2Model.load(options.model, options.device)
+    results = Results(options.out)
+    key = results.key(str(options.case.resolve()))
+    folder = results.folder / key
+    prepared = None
+    try:
+        prepared = prepare_case(
+            options.case,
+            image_size=model.image_size,
+            segmentation=options.segmentation,
+            seed_point_lps=point[0] if point else None,
+            box_lps=(box[0], box[1]) if box else None,
+            laterality=options.laterality,
+            phase=options.phase,
+            segment=options.segment,
+            margin=margin,
+        )
+        explain = None if options.explain == "none" else options.explain
+        prediction = model.predict(prepared, explain, options.override_gate)
+    except GateRefusal as refusal:
+        write_refused(folder, refusal, prepared)
+        row = {"stage": f"gate {refusal.gate}", "reason": refusal.reason}
+        results.failed(key, row)
+        raise
+    write_case(folder, prediction)
+    results.predicted(key, prediction_row(prediction))
+    if options.json:
+        print((folder / "result.json").read_text("utf-8"), end="")
+        return 0
+    values = ", ".join(f"{name} {value:.3f}" for name, value in prediction.probabilities.items())
+    print(f"HER2-{prediction.predicted_class} ({values})")
+    for score in prediction.scores:
+        print(
+            f"{score.task}: {score.score:.3f} for {score.points_to.replace('_', ' ')}, "
+            f"threshold {score.threshold:.3f}"
+        )
+    for line in (*prediction.overrides, *prepared.warnings):
+        print(line)
+    if prediction.synthetic:
+        print(SYNTHETIC_WARNING)
+    print(RESEARCH_USE_ONLY)
+    print(folder)
+    return 0
+
+
+def _batch(options: argparse.Namespace) -> int:
+    from breastpredict.her2 import check_overrides
+    from breastpredict.study import read_cohort, run_batch
+
+    check_overrides(options.override_gate)
+    cases = read_cohort(options.cohort)
+    if options.only:
+        unknown = set(options.only) - {case.cohort for case in cases}
+        if unknown:
+            raise InputError(
+                f"There is no cohort {', '.join(sorted(unknown))}", path=options.cohort
+            )
+        cases = [case for case in cases if case.cohort in options.only]
+    done = run_batch(
+        cases,
+        options.model,
+        options.out,
+        device=options.device,
+        explain=None if options.explain == "none" else options.explain,
+        override_gates=options.override_gate,
+        progress=Steps("batch", options.quiet),
+    )
+    print(
+        f"{done.predicted} predicted, {done.skipped} done already, {done.failed} failed: "
+        f"{options.out}"
+    )
+    return 1 if done.failed else 0
+
+
+def _points(text: str | None, option: str, count: int, coordinates: str) -> list[Point] | None:
+    """Points in LPS mm from the text of an option."""
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+        if len(numbers) != 3 * count or not all(abs(x) < 1e5 for x in numbers):
+            raise ValueError
+    except ValueError as error:
+        raise InputError(
+            f"{option} takes {3 * count} numbers in mm separated by commas, not {text!r}"
+        ) from error
+    sign = -1.0 if coordinates == "RAS" else 1.0
+    return [
+        (sign * numbers[i], sign * numbers[i + 1], numbers[i + 2]) for i in range(0, 3 * count, 3)
+    ]
