@@ -347,7 +347,7 @@ def test_a_single_phase(study: tuple[Path, Path], tmp_path: Path) -> None:
 
 
 def test_a_missing_geometry_tag_is_named(tmp_path: Path) -> None:
-    folder, mask = fresh(tmp_path)
+    folder, _ = fresh(tmp_path)
     data = pydicom.dcmread(files_below(folder)[0])
     del data.ImageOrientationPatient
     data.save_as(files_below(folder)[0])
@@ -372,13 +372,13 @@ def test_not_mr(tmp_path: Path, study: tuple[Path, Path]) -> None:
 
 
 def test_a_constant_crop_is_refused(tmp_path: Path) -> None:
-    flat = np.full((9, 30, 30), 200, np.uint16)
+    flat = np.full((9, 40, 40), 200, np.uint16)
     brighter = flat.copy()
-    brighter[:, 20:, 20:] = 500
+    brighter[:, 30:, 30:] = 500
     images = [image_of(flat), image_of(brighter)]
     write_dce(tmp_path / "study", images, layout="siemens", times_s=TIMES[:2])
-    mask = np.zeros((9, 30, 30), np.uint8)
-    mask[4, 5:9, 5:9] = 1
+    mask = np.zeros((9, 40, 40), np.uint8)
+    mask[4, 14:18, 14:18] = 1
     path = tmp_path / "mask.nrrd"
     sitk.WriteImage(Geometry.from_image(images[0]).to_image(mask), str(path))
     with pytest.raises(InputError, match="constant"):

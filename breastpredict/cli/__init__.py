@@ -11,16 +11,24 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 from breastpredict import RESEARCH_USE_ONLY, __version__
 from breastpredict.cli import demo, her2, look
 from breastpredict.errors import BreastPredictError, GateRefusal
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line; its sub-commands' parsers are of the same class."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"breastpredict: error: {message} (see {self.prog} --help)\n")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code and never raises, argparse's own exits apart."""
     parser = _parser()
-    options = parser.parse_args(argv)
+    options = parser.parse_args(_joined(sys.argv[1:] if argv is None else argv))
     debug = options.debug or os.environ.get("BREASTPREDICT_DEBUG", "") not in ("", "0")
     try:
         code = options.run(options)
@@ -46,11 +54,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _joined(argv: Sequence[str]) -> list[str]:
+    """``--seed-point -12,3,4`` as one word: argparse takes a leading minus for an option."""
+    out: list[str] = []
+    for word in argv:
+        if out and out[-1] in ("--seed-point", "--box") and word.startswith("-"):
+            out[-1] += f"={word}"
+        else:
+            out.append(word)
+    return out
+
+
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--quiet", action="store_true", help="no progress")
     common.add_argument("--debug", action="store_true", help="show tracebacks")
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="breastpredict",
         description=f"HER2 prediction from breast DCE-MRI. {RESEARCH_USE_ONLY}",
     )

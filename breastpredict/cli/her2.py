@@ -117,7 +117,7 @@ def _predict(options: argparse.Namespace) -> int:
         explain = None if options.explain == "none" else options.explain
         prediction = model.predict(prepared, explain, options.override_gate)
     except GateRefusal as refusal:
-        write_refused(folder, refusal, prepared)
+        write_refused(folder, refusal, prepared, model)
         row = {"stage": f"gate {refusal.gate}", "reason": refusal.reason}
         results.failed(key, row)
         raise

@@ -81,8 +81,10 @@ def _intensity(features: Mapping[str, float | str], training: Mapping[str, Any])
         ("enhancement", "enhancement of the tumour"),
     ):
         limits = _range(training, name)
-        if limits is None or name not in features:
+        if limits is None:
             continue
+        if name not in features:
+            return f"the {words} cannot be measured; the model was trained on it"
         value, slack = float(features[name]), INTENSITY_SHARE * (limits[1] - limits[0])
         if not limits[0] - slack <= value <= limits[1] + slack:
             return (

@@ -114,7 +114,7 @@ def prepare_case(
     largest = largest_slice(lesion)
     roi = SquareROI.around(lesion, largest.index, margin)
     plane = chosen.read_slices(largest.index, largest.index + 1)
-    crop = roi.extract(plane, image_size)
+    crop = roi.extract(plane, image_size, outside=math.nan)
     return PreparedCase(
         image=normalise(crop)[np.newaxis],
         roi=roi,
@@ -135,18 +135,20 @@ def prepare_case(
 def normalise(crop: NDArray[np.float32]) -> NDArray[np.float32]:
     """Signal to [-1, 1]: 1st to 99th percentile of the crop to [0, 1], then timm's (x-0.5)/0.5.
 
-    MR signal has no unit; taken from the crop itself, the range depends on no other slice.
+    MR signal has no unit; taken from the crop itself, the range depends on no other slice. NaN
+    marks what lies past the edge of the image: it counts for nothing and becomes -1, like air.
 
     Raises:
         InputError: the crop is constant.
     """
-    low, high = np.percentile(crop, [1.0, 99.0])
-    if not (np.isfinite(crop).all() and high > low):
+    inside = crop[np.isfinite(crop)]
+    low, high = np.percentile(inside, [1.0, 99.0]) if inside.size else (0.0, 0.0)
+    if not high > low:
         raise InputError(
             "The image around the tumour is constant", remedy="Check the mask and the phase"
         )
     unit = np.clip((crop.astype(np.float64) - low) / (high - low), 0.0, 1.0)
-    scaled: NDArray[np.float32] = ((unit - 0.5) / 0.5).astype(np.float32)
+    scaled: NDArray[np.float32] = ((np.nan_to_num(unit) - 0.5) / 0.5).astype(np.float32)
     return scaled
 
 
@@ -282,7 +284,7 @@ def _features(
     # The image is kept in a name: an array view does not keep its image alive.
     inside = sitk.GetArrayViewFromImage(lesion)[largest.index] > 0
     early = sitk.GetArrayViewFromImage(plane)[0][inside]
-    typical = float(np.median(crop))
+    typical = float(np.nanmedian(crop))
     features: dict[str, float | str] = {
         "modality": acquisition.modality,
         "phase_role": phase.role,
@@ -293,8 +295,9 @@ def _features(
         "tumour_volume_mm3": float(
             np.count_nonzero(sitk.GetArrayViewFromImage(lesion)) * math.prod(geometry.spacing)
         ),
-        "lesion_contrast": float(np.median(early)) / typical if typical > 0 else math.nan,
     }
+    if typical > 0:
+        features["lesion_contrast"] = float(np.median(early)) / typical
     before = _reference(acquisition, phase)
     if before is not None:
         slab = before.read_slices(largest.index, largest.index + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,14 +93,15 @@ def predict_one(
         prediction = model.predict(prepared, explain, override_gates)
         write_case(results.folder / key, prediction)
     except GateRefusal as refusal:
-        write_refused(results.folder / key, refusal, prepared)
+        write_refused(results.folder / key, refusal, prepared, model)
         results.failed(key, {**row, "stage": f"gate {refusal.gate}", "reason": refusal.reason})
         return False
     except BreastPredictError as error:
+        _forget(results.folder / key)
         results.failed(key, {**row, "stage": "input", "reason": str(error)})
         return False
-    except (OSError, ValueError, RuntimeError, ArithmeticError, LookupError, TypeError) as error:
-        # One case must not end the batch, whatever is wrong with it.
+    except Exception as error:  # one case must not end the batch, whatever is wrong with it
+        _forget(results.folder / key)
         reason = f"internal error: {type(error).__name__}"
         results.failed(key, {**row, "stage": "internal", "reason": reason})
         return False
@@ -123,6 +125,11 @@ def prediction_row(prediction: Her2Prediction) -> dict[str, Any]:
         "overrides": " ".join(prediction.overrides),
         "note": "research use only",
     }
+
+
+def _forget(folder: Path) -> None:
+    """A case that failed keeps no folder of an earlier run: its numbers would look current."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _made_with(folder: Path, marks: str) -> bool:

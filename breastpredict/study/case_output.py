@@ -30,7 +30,7 @@ from breastpredict.dicom import (
     write_segmentation,
 )
 from breastpredict.errors import GateRefusal
-from breastpredict.her2 import Her2Prediction, PreparedCase
+from breastpredict.her2 import Her2Model, Her2Prediction, PreparedCase
 from breastpredict.study.overlay import Pictures, draw
 
 _ALGORITHM = {"mask": "MANUAL", "point": "SEMIAUTOMATIC", "box": "SEMIAUTOMATIC"}
@@ -104,15 +104,25 @@ def write_case(folder: Path, prediction: Her2Prediction) -> None:
         _write_html(out / "report.html", result, pictures)
 
 
-def write_refused(folder: Path, refusal: GateRefusal, prepared: PreparedCase | None) -> None:
+def write_refused(
+    folder: Path, refusal: GateRefusal, prepared: PreparedCase | None, model: Her2Model
+) -> None:
     """Write what there is to say of a refused case: the gate, the reason, and no number.
 
     Args:
-        folder: OUT/<case key>.
+        folder: OUT/<case key>; an earlier result there is replaced.
         refusal: which gate, and why.
         prepared: the case, where it came so far; it then gets a DICOM report too.
+        model: what refused it.
     """
-    result: dict[str, Any] = {"gate": refusal.gate, "reason": refusal.reason, "status": "refused"}
+    result: dict[str, Any] = {
+        "gate": refusal.gate,
+        "reason": refusal.reason,
+        "status": "refused",
+        "synthetic": model.synthetic,
+        "synthetic_note": SYNTHETIC_WARNING if model.synthetic else "",
+        "weights_sha256": model.weights,
+    }
     result = {**(_result(prepared) if prepared is not None else _common()), **result}
     with _whole(folder) as out:
         pictures = None

@@ -1,0 +1,69 @@
+"""The headless script ends Slicer with the right exit code, whatever happens."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def run(
+    repository: Path, tmp_path: Path, *arguments: str, inside: bool = True, backend: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """The script in its own process, under a slicer package whose exit() records the code."""
+    util = tmp_path / "packages" / "slicer" / "util.py"
+    util.parent.mkdir(parents=True, exist_ok=True)
+    (util.parent / "__init__.py").write_text("")
+    util.write_text("def exit(code):\n    print('slicer ends with', code)\n")
+    script = repository / "HER2Predict" / "Scripts" / "batch.py"
+    if backend:  # one that misbehaves, found before the installed one
+        cli = tmp_path / "packages" / "breastpredict" / "cli" / "__init__.py"
+        cli.parent.mkdir(parents=True)
+        (cli.parents[1] / "__init__.py").write_text("")
+        cli.write_text(backend)
+    environment = dict(os.environ)
+    environment.pop("PYTHONPATH", None)
+    if inside:
+        environment["PYTHONPATH"] = str(tmp_path / "packages")
+    return subprocess.run(
+        [sys.executable, str(script), *arguments],
+        capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("code", [0, 1, 2])
+def test_the_code_of_the_command_ends_slicer(repository: Path, tmp_path: Path, code: int) -> None:
+    backend = f"def main(argv):\n    print(argv)\n    return {code}\n"
+    ended = run(repository, tmp_path, "--", "batch", "COHORT.csv", backend=backend)
+    assert f"slicer ends with {code}" in ended.stdout
+    assert "['her2', 'batch', 'COHORT.csv']" in ended.stdout
+
+
+@pytest.mark.parametrize("what", ["RuntimeError('boom')", "MemoryError()", "SystemExit('stop')"])
+def test_an_exception_ends_slicer_with_1(repository: Path, tmp_path: Path, what: str) -> None:
+    ended = run(repository, tmp_path, "batch", backend=f"def main(argv):\n    raise {what}\n")
+    assert "slicer ends with 1" in ended.stdout
+
+
+def test_wrong_input_ends_slicer_with_2_and_one_line(repository: Path, tmp_path: Path) -> None:
+    ended = run(repository, tmp_path, "batch", "none.csv", "--model", "m", "--out", "o")
+    assert "slicer ends with 2" in ended.stdout
+    assert ended.stderr.startswith("breastpredict: error: ")
+    assert len(ended.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [["train"], ["batch", "--no-such-option"]])
+def test_wrong_usage_ends_slicer_with_2(
+    repository: Path, tmp_path: Path, arguments: list[str]
+) -> None:
+    assert "slicer ends with 2" in run(repository, tmp_path, *arguments).stdout
+
+
+def test_outside_of_slicer_it_ends_python(repository: Path, tmp_path: Path) -> None:
+    ended = run(
+        repository, tmp_path, "batch", "none.csv", "--model", "m", "--out", "o", inside=False
+    )
+    assert ended.returncode == 2
