@@ -346,17 +346,30 @@ def test_a_single_phase(study: tuple[Path, Path], tmp_path: Path) -> None:
         prepare_case(tmp_path, image_size=64, segmentation=study[1])
 
 
-def test_a_missing_geometry_tag_is_named(tmp_path: Path) -> None:
-    folder, _ = fresh(tmp_path)
-    data = pydicom.dcmread(files_below(folder)[0])
+@pytest.mark.parametrize("series", ["S0010", "S0011", "S0013"])
+def test_a_missing_geometry_tag_is_named(tmp_path: Path, series: str) -> None:
+    """Without the damaged phase the rest is a study too, but which is the early one is unknown."""
+    folder, mask = fresh(tmp_path)
+    file = files_below(folder / series)[5]
+    data = pydicom.dcmread(file)
     del data.ImageOrientationPatient
-    data.save_as(files_below(folder)[0])
-    # Without its pre-contrast phase the rest is still a study, but never one with guessed geometry.
-    study = read_study(folder)
-    assert any("ImageOrientationPatient" in rejected.reason for rejected in study.rejected)
-    for acquisition in study.dce:
-        assert all(len(phase.instances) == SIZE[2] for phase in acquisition.phases)
-        assert len(acquisition.phases) == 3
+    data.save_as(file)
+    with pytest.raises(InputError, match="ImageOrientationPatient") as caught:
+        prepare_case(folder, image_size=64, segmentation=mask)
+    assert file.name in str(caught.value)
+    if series == "S0013":  # a reader who knows may still choose
+        case = prepare_case(folder, image_size=64, segmentation=mask, phase=2)
+        assert case.phase.series_uid == only(read_study(folder)).phases[1].series_uid
+
+
+@pytest.mark.parametrize("series", ["S0010", "S0011"])
+@pytest.mark.parametrize("which", [0, 9, -1])
+def test_a_missing_slice_is_one_clear_line(tmp_path: Path, series: str, which: int) -> None:
+    folder, mask = fresh(tmp_path)
+    files_below(folder / series)[which].unlink()
+    with pytest.raises(InputError, match="slices") as caught:
+        prepare_case(folder, image_size=64, segmentation=mask)
+    assert series in str(caught.value)
 
 
 def test_not_mr(tmp_path: Path, study: tuple[Path, Path]) -> None:

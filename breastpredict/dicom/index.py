@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breastpredict.dicom.frames import Frame, frames_of
+from breastpredict.dicom.grouping import damage_of, group_volumes, incomplete
 from breastpredict.dicom.headers import MR_CLASSIC, MR_ENHANCED, Header, read_headers
 from breastpredict.dicom.phases import Volume, split_series
 from breastpredict.dicom.pixels import FrameSource, read_frames
@@ -21,7 +22,7 @@ from breastpredict.dicom.study import (
     RejectedSeries,
     Study,
 )
-from breastpredict.dicom.timing import choose_early, order_in_time, roles_from_signal, times_of
+from breastpredict.dicom.timing import choose_early, roles_from_signal, times_of
 from breastpredict.errors import InputError
 
 _SEGMENTATIONS = (
@@ -119,6 +120,7 @@ def _study(root: Path, uid: str, headers: list[Header], ignored: int) -> Study:
     rejected: list[RejectedSeries] = []
     volumes: list[Volume] = []
     notes: list[str] = []
+    damaged: list[tuple[Header, InputError]] = []
     segmentations: list[Path] = []
     for series_uid, members in series.items():
         if members[0].text("SOPClassUID") in _SEGMENTATIONS:
@@ -132,24 +134,32 @@ def _study(root: Path, uid: str, headers: list[Header], ignored: int) -> Study:
             frames = [frame for member in members for frame in frames_of(member)]
         except InputError as error:
             rejected.append(RejectedSeries(series_uid, str(error), len(members)))
+            damaged.append((members[0], error))
             continue
         split = split_series(frames)
         volumes.extend(split.volumes)
         notes.extend(split.warnings)
-        rejected.extend(RejectedSeries(series_uid, why, count) for why, count in split.rejected)
-    dce = []
-    for group in _acquisitions(volumes):
-        if len(group) > 1:
-            dce.append(_acquisition(group, notes))
-        else:
-            dce_or_not = group[0].frames[0].header
+        for left in split.rejected:
+            rejected.append(RejectedSeries(series_uid, left.reason, left.files))
+            if left.damaged:
+                damaged.append((left.header, incomplete(left.reason, left.header)))
+    groups = group_volumes(volumes)
+    for group in groups:
+        if len(group) == 1:
+            alone = group[0].frames[0].header
             rejected.append(
                 RejectedSeries(
-                    dce_or_not.text("SeriesInstanceUID"),
+                    alone.text("SeriesInstanceUID"),
                     "a single time point: no other volume shares its grid and sequence",
                     len({frame.header.path for frame in group[0].frames}),
                 )
             )
+    singles = [group[0] for group in groups if len(group) == 1]
+    dce = [
+        _acquisition(group, notes, damage_of(group, damaged, singles))
+        for group in groups
+        if len(group) > 1
+    ]
     first = headers[0]
     modalities = {
         h.text("Modality") for h in headers if h.text("SOPClassUID") not in _SEGMENTATIONS
@@ -197,40 +207,18 @@ def _not_dce(headers: Sequence[Header]) -> str:
     return ""
 
 
-def _acquisitions(volumes: Sequence[Volume]) -> list[list[Volume]]:
-    """Volumes of one grid, frame of reference and sequence, in order of time."""
-    groups: list[list[Volume]] = []
-    for volume in volumes:
-        for group in groups:
-            if _same_acquisition(group[0], volume):
-                group.append(volume)
-                break
-        else:
-            groups.append([volume])
-    return [order_in_time(group) for group in groups]
-
-
-def _same_acquisition(a: Volume, b: Volume) -> bool:
-    first, second = a.frames[0].header, b.frames[0].header
-    if first.text("FrameOfReferenceUID") != second.text("FrameOfReferenceUID"):
-        return False
-    if a.label != b.label or not a.geometry.same_grid(b.geometry, 0.05):
-        return False
-    for keyword in ("RepetitionTime", "EchoTime", "FlipAngle"):
-        x, y = first.number(keyword), second.number(keyword)
-        if x is not None and y is not None and abs(x - y) > 0.05 * max(abs(x), abs(y)):
-            return False
-    return True
-
-
-def _acquisition(volumes: Sequence[Volume], notes: Sequence[str]) -> DceAcquisition:
+def _acquisition(
+    volumes: Sequence[Volume], notes: Sequence[str], damage: InputError | None
+) -> DceAcquisition:
     times = times_of(volumes)
     sample, damaged = _sample(volumes)
-    unreadable = damaged[0] if sample is None else None
     roles = ["unknown"] * len(volumes) if sample is None else roles_from_signal(sample)
     chosen, rule, reason = choose_early(times, roles)
-    if unreadable:
-        reason = f"the signal could not be read: {unreadable}"
+    if sample is None:
+        damage = damaged[0]
+        reason = f"the signal could not be read: {damage}"
+    elif damage is not None:
+        chosen, rule, reason = None, "none", f"what may be a phase is damaged: {damage}"
     header = volumes[0].frames[0].header
     phases = tuple(
         Phase(
@@ -258,7 +246,7 @@ def _acquisition(volumes: Sequence[Volume], notes: Sequence[str]) -> DceAcquisit
             *(str(error) for error in damaged),
             *_side_warning(volumes),
         ),
-        unreadable=unreadable,
+        damage=damage,
         key=next((v.key for v in volumes if v.key), "") or times.key or "SeriesNumber",
         modality=header.text("Modality"),
         manufacturer=header.text("Manufacturer"),

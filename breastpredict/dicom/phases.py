@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from breastpredict.dicom.frames import TEMPORAL_KEYS, Frame
+from breastpredict.dicom.headers import Header
 from breastpredict.imaging import Geometry
 
 _POSITION_TOLERANCE_MM = 0.01
@@ -48,13 +50,22 @@ class Volume:
         return self.frames[0].header.text("PhilipsLabelType")
 
 
+class LeftOut(NamedTuple):
+    """Frames that could not be used: why, how many, and whether they are damaged."""
+
+    reason: str
+    files: int
+    header: Header
+    damaged: bool
+
+
 @dataclass(frozen=True)
 class Split:
     """The volumes of a series, what was noticed, and what could not be used."""
 
     volumes: tuple[Volume, ...]
     warnings: tuple[str, ...]
-    rejected: tuple[tuple[str, int], ...]
+    rejected: tuple[LeftOut, ...]
 
 
 def split_series(frames: Sequence[Frame]) -> Split:
@@ -80,11 +91,12 @@ def split_series(frames: Sequence[Frame]) -> Split:
         ].append(frame)
     volumes: list[Volume] = []
     warnings: list[str] = []
-    rejected: list[tuple[str, int]] = []
+    rejected: list[LeftOut] = []
     magnitude = any(key[5] in ("", "M") for key in kinds)
     for key, members in kinds.items():
         if magnitude and key[5] not in ("", "M"):
-            rejected.append((f"{key[5]} images beside the magnitude images", len(members)))
+            reason = f"{key[5]} images beside the magnitude images"
+            rejected.append(LeftOut(reason, len(members), members[0].header, False))
             continue
         try:
             found, notes = _by_place_and_time(members)
@@ -92,7 +104,7 @@ def split_series(frames: Sequence[Frame]) -> Split:
             try:
                 found, notes = _by_blocks(members)
             except NotAStack:
-                rejected.append((str(error), len(members)))
+                rejected.append(LeftOut(str(error), len(members), members[0].header, True))
                 continue
         volumes.extend(found)
         warnings.extend(notes)

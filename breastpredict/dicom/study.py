@@ -86,7 +86,7 @@ class DceAcquisition:
         warnings: what disagreed.
         key: the tag that told the phases apart.
         modality, manufacturer: of its series.
-        unreadable: why the signal, which tells the roles, could not be read; else None.
+        damage: why no phase was chosen, where damaged or missing files are the reason.
     """
 
     laterality: str | None
@@ -98,7 +98,7 @@ class DceAcquisition:
     key: str = ""
     modality: str = "MR"
     manufacturer: str = ""
-    unreadable: InputError | None = field(default=None, repr=False, compare=False)
+    damage: InputError | None = field(default=None, repr=False, compare=False)
 
     def phase(self, index: int | None) -> Phase:
         """The phase with this 1-based index.

@@ -232,8 +232,8 @@ def _phase(acquisition: DceAcquisition, wanted: int | None, study: Study) -> tup
     if wanted is not None:
         return acquisition.phase(wanted), f"phase {wanted} was chosen by the user"
     if acquisition.chosen is None:
-        if acquisition.unreadable is not None:
-            raise acquisition.unreadable
+        if acquisition.damage is not None:
+            raise acquisition.damage
         raise GateRefusal(
             "post-contrast",
             f"There is no post-contrast phase: {acquisition.reason}. "
