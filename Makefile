@@ -24,6 +24,7 @@ benchmarks: $(INSTALLED)  ## ratios against named baselines, measured in one run
 
 prove: $(INSTALLED)  ## what is too long for CI; writes Testing/evidence/
 	$(BIN)/python Testing/prove/her2_phantom.py
+	$(BIN)/python Testing/prove/label_shuffles.py
 	$(BIN)/python Testing/prove/vit_tiny.py
 
 $(INSTALLED): pyproject.toml constraints.txt

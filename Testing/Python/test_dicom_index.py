@@ -620,6 +620,7 @@ def test_a_header_cut_in_the_middle_is_no_crash(tmp_path: Path) -> None:
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 @given(places=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=6))
 def test_damaged_bytes_give_a_study_or_one_clear_line(
     plain: dict[str, tuple[Path, list[object]]],

@@ -123,6 +123,51 @@ def test_midnight_changes_nothing(tmp_path: Path, layout: str, minutes: int) -> 
         assert_same_voxels(phase, image)
 
 
+def one_series(folder: Path, number: dict[str, int], **values: object) -> None:
+    """Make one series of every file; InstanceNumber by SOP instance; other attributes as given."""
+    for file in files_below(folder):
+        data = pydicom.dcmread(file)
+        data.SeriesInstanceUID, data.SeriesNumber = "2.25.5", 5
+        data.InstanceNumber = number[data.SOPInstanceUID]
+        for keyword, value in values.items():
+            setattr(data, keyword, value)
+        data.save_as(file)
+
+
+@pytest.mark.parametrize("minutes", [1, 3, 600])
+def test_one_series_told_apart_by_acquisition_time_alone(tmp_path: Path, minutes: int) -> None:
+    """Also over midnight, and with instance numbers that say nothing."""
+    start = datetime(2020, 1, 3) - timedelta(minutes=minutes)
+    phases = dce()
+    header = StudyHeader(start=start, injection=False)
+    write_dce(tmp_path, phases, layout="siemens", times_s=TIMES, header=header)
+    uids = [str(pydicom.dcmread(file).SOPInstanceUID) for file in files_below(tmp_path)]
+    one_series(tmp_path, {uid: n for n, uid in enumerate(sorted(uids), start=1)})
+    acquisition = only(read_study(tmp_path))
+    assert acquisition.key == "AcquisitionTime"
+    np.testing.assert_allclose([p.time_s for p in acquisition.phases], [0, 90, 180, 270], atol=1e-3)
+    for phase, image in zip(acquisition.phases, phases, strict=True):
+        assert_same_voxels(phase, image)
+
+
+@pytest.mark.parametrize("order", ["phase after phase", "slice after slice"])
+def test_one_series_without_any_temporal_tag_by_its_own_order(tmp_path: Path, order: str) -> None:
+    phases = dce()
+    write_dce(tmp_path, phases, layout="siemens", times_s=TIMES)
+    number = {}
+    for place, file in enumerate(files_below(tmp_path)):
+        phase, k = divmod(place, 9)
+        uid = str(pydicom.dcmread(file).SOPInstanceUID)
+        number[uid] = 1 + (place if order == "phase after phase" else k * len(phases) + phase)
+    one_series(
+        tmp_path, number, AcquisitionTime="093000", ContentTime="093000", ContrastBolusStartTime=""
+    )
+    acquisition = only(read_study(tmp_path))
+    assert acquisition.key == "InstanceNumber"
+    for phase, image in zip(acquisition.phases, phases, strict=True):
+        assert_same_voxels(phase, image)
+
+
 # --- Roles ---
 
 
@@ -221,6 +266,38 @@ def test_two_breasts_in_one_series_are_told_apart_by_place(tmp_path: Path) -> No
     assert sorted(map(str, acquisitions)) == ["L", "R"]
     for side, images in (("R", right), ("L", left)):
         for phase, image in zip(acquisitions[side].phases, images, strict=True):
+            assert_same_voxels(phase, image)
+
+
+@pytest.mark.parametrize("trigger_times", [False, True])
+@pytest.mark.parametrize(
+    ("x", "slices"),
+    [
+        (30.0, 10),  # in the same place
+        (27.0, 10),  # one slice on
+        (15.0, 9),  # half inside
+        (30.0, 4),  # much shorter
+        (-3.0, 10),  # one position in common
+        (-1.5, 11),  # between the slices of the first
+        (-9.0, 10),  # one position left free, across the midline
+        (-70.0, 7),  # far away
+    ],
+)
+def test_a_second_stack_is_told_apart_wherever_it_lies(
+    tmp_path: Path, x: float, slices: int, trigger_times: bool
+) -> None:
+    """The first stack has 12 slices from x = 30 to -3 mm."""
+    place = {"axes": SAGITTAL, "spacing": (0.9, 0.9, 3.0)}
+    first = dce(3, size=(20, 16, 12), origin=(30.0, -60.0, 30.0), **place)
+    second = dce(3, size=(20, 16, slices), seed=4, origin=(x, -60.0, 30.0), **place)
+    header = StudyHeader(laterality=None, trigger_times=trigger_times)
+    write_dce(tmp_path, first, layout="ge", times_s=TIMES[:3], second_stack=second, header=header)
+    study = read_study(tmp_path)
+    assert study.rejected == ()
+    found = {len(acquisition.phases[0].instances): acquisition for acquisition in study.dce}
+    assert sorted(found) == sorted({12, slices})
+    for count, images in ((12, first), (slices, second)):
+        for phase, image in zip(found[count].phases, images, strict=True):
             assert_same_voxels(phase, image)
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -28,10 +27,10 @@ def make_input(folder: Path, slices: int, matrix: int) -> None:
     import numpy as np
     import SimpleITK as sitk
     import torch
-    from breastpredict.phantom.mr_dicom import write_dce
 
     from breastpredict.dicom import Provenance, read_study, write_segmentation
     from breastpredict.models import VIT_TINY, build_vit, save_bundle
+    from breastpredict.phantom.mr_dicom import write_dce
 
     rng = np.random.default_rng(0)
     k, j, i = np.ogrid[:slices, :matrix, :matrix]
@@ -51,6 +50,8 @@ def make_input(folder: Path, slices: int, matrix: int) -> None:
         image.SetOrigin((10.0, -20.0, 30.0))
         phases.append(image)
     write_dce(folder / "study", phases, layout="siemens", times_s=[0, 90, 180, 270, 360, 450])
+    for file in sorted((folder / "study").glob("*/*.dcm")):  # one folder, as exports often are
+        file.rename(folder / "study" / f"{file.parent.name}-{file.name}")
     mask = sitk.GetImageFromArray(lesion.astype(np.uint8))
     mask.CopyInformation(phases[0])
     study = read_study(folder / "study")
@@ -86,6 +87,7 @@ def ours(folder: Path) -> dict[str, object]:
     from breastpredict.her2 import Her2Model, prepare_case
 
     torch.set_num_threads(2)
+    reset_peak()
     start, before = time.perf_counter(), resident_mb()
     model = Her2Model.load(folder / "run", "cpu")
     case = prepare_case(
@@ -114,13 +116,11 @@ def baseline(folder: Path) -> dict[str, object]:
     from breastpredict.imaging import SquareROI
 
     torch.set_num_threads(2)
+    reset_peak()
     start, before = time.perf_counter(), resident_mb()
     wanted = (folder / "early_series.txt").read_text()
     reader = sitk.ImageSeriesReader()
-    for series in sorted(p for p in (folder / "study").rglob("*") if p.is_dir()):
-        names = reader.GetGDCMSeriesFileNames(str(series), wanted)
-        if names:
-            break
+    names = reader.GetGDCMSeriesFileNames(str(folder / "study"), wanted)
     reader.SetFileNames(names)
     volume = sitk.Cast(reader.Execute(), sitk.sitkFloat32)
     segmentation = highdicom.seg.segread(folder / "segmentation.dcm")
@@ -161,8 +161,14 @@ def resident_mb() -> float:
 
 
 def peak_mb() -> float:
-    """Highest resident memory of this process so far, MB (Linux counts in kB)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    """Highest resident memory since `reset_peak`, MB. (ru_maxrss would be the parent's.)"""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
+
+
+def reset_peak() -> None:
+    """Forget the peak of importing the libraries (Linux, proc(5), clear_refs)."""
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def measure(which: str, folder: Path) -> dict[str, object]:
@@ -182,6 +188,7 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=160)
     parser.add_argument("--matrix", type=int, default=448)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--keep", type=Path, help="keep the input here")
     parser.add_argument("--child", choices=("ours", "baseline"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -189,8 +196,9 @@ def main() -> None:
         print(json.dumps((ours if options.child == "ours" else baseline)(options.folder)))
         return
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        make_input(folder, options.slices, options.matrix)
+        folder = options.keep or Path(name)
+        if not (folder / "early_series.txt").exists():
+            make_input(folder, options.slices, options.matrix)
         runs = [(measure("baseline", folder), measure("ours", folder)) for _ in range(options.runs)]
     plain, fast = runs[0]
     assert plain["slice"] == fast["slice"], (plain, fast)

@@ -95,14 +95,30 @@ def read_mask(
     array = sitk.GetArrayViewFromImage(found)
     if not array.any():
         raise GateRefusal("no-tumour", f"The tumour mask is empty ({label or path.name}).")
-    if Geometry.from_image(found).same_grid(onto, 0.01):
-        image = onto.to_image((sitk.GetArrayFromImage(found) != 0).astype(np.uint8))
-    else:
+    image = _pasted(found, onto)
+    if image is None:
         image = resample_to(found, onto, "nearest", 0.0)
         image = onto.to_image((sitk.GetArrayFromImage(image) != 0).astype(np.uint8))
         if not sitk.GetArrayViewFromImage(image).any():
             raise InputError("The mask lies outside of the images", path=path, remedy=_REMEDY)
     return Mask(image, label, kind)
+
+
+def _pasted(found: sitk.Image, onto: Geometry) -> sitk.Image | None:
+    """Slices of the grid itself put in their place; None where voxels do not coincide.
+
+    A SEG holds only the slices with tumour: resampling the whole grid for them is slow.
+    """
+    given = Geometry.from_image(found)
+    first = round(float(onto.physical_to_index(np.array(given.origin))[2]))
+    stop = first + given.size[2]
+    if not 0 <= first < stop <= onto.size[2]:
+        return None
+    if not onto.slab(first, stop).same_grid(given, 0.01):
+        return None
+    whole = np.zeros(onto.size[::-1], np.uint8)
+    np.not_equal(sitk.GetArrayViewFromImage(found), 0, out=whole[first:stop].view(np.bool_))
+    return onto.to_image(whole)
 
 
 def _choose(segments: list[_Segment], wanted: str | None, path: Path) -> _Segment:

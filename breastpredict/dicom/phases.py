@@ -298,7 +298,7 @@ def _by_blocks(frames: list[Frame]) -> tuple[list[Volume], list[str]]:
     seen_twice = min(len(same) for same in stacks.values()) >= 2
     ends = [(min(levels), max(levels)) for levels in stacks]
     # Two pieces that do not overlap may be one stack with a hole; two that do are two stacks.
-    overlap = len(ends) == 2 and ends[0][0] < ends[1][1] and ends[1][0] < ends[0][1]
+    overlap = len(ends) == 2 and ends[0][0] <= ends[1][1] and ends[1][0] <= ends[0][1]
     if min(map(len, blocks)) < 3 or not (seen_twice or (overlap and len(blocks) == 2)):
         raise NotAStack("the order of the slices shows no stacks")
     volumes = [

@@ -168,11 +168,16 @@ def load_bundle(folder: Path, device: str = "cpu") -> Bundle:
         )
     state = read_safetensors(path)
 
+    import torch
+
     from breastpredict.models.vit import build_vit
 
-    model = build_vit(**metadata[_BLOCK]["network"])
+    # Built without storage: drawing random weights only to replace them takes longer than a
+    # prediction.
+    with torch.device("meta"):
+        model = build_vit(weight_init="skip", **metadata[_BLOCK]["network"])
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(state, assign=True)
     except RuntimeError as error:
         raise InputError(
             "The weights do not fit the bundle's network", path=path, remedy=_REMEDY

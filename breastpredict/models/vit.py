@@ -10,13 +10,14 @@ from timm.models.vision_transformer import VisionTransformer
 from breastpredict.models.network import check_network
 
 
-def build_vit(**network: Any) -> VisionTransformer:
+def build_vit(*, weight_init: str = "", **network: Any) -> VisionTransformer:
     """A ViT with one logit, random weights (see ``initialise``), in training mode.
 
     Input ``[N, in_channels, image_size, image_size]`` float32 in [-1, 1] (timm's mean = std = 0.5
     for this family); output ``[N, 1]``.
 
     Args:
+        weight_init: timm's scheme; ``"skip"`` where weights are loaded next.
         **network: see ``VIT_TINY``; the paper's configuration is timm's ``vit_tiny_patch16_224``.
 
     Raises:
@@ -33,6 +34,7 @@ def build_vit(**network: Any) -> VisionTransformer:
         embed_dim=network["width"],
         depth=network["depth"],
         num_heads=network["heads"],
+        weight_init=weight_init,
     )
     assert isinstance(model, VisionTransformer)
     return model
