@@ -87,7 +87,7 @@ def test_the_largest_slice_of_the_early_phase_is_prepared(study: tuple[Path, Pat
     assert case.image.shape == (1, 64, 64) and case.image.dtype == np.float32
     assert case.image.min() == -1 and case.image.max() == 1
     assert case.outlined_by == "mask"
-    np.testing.assert_array_equal(sitk.GetArrayFromImage(case.mask), lesion_array())
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(case.mask.to_image()), lesion_array())
 
 
 def test_the_image_is_the_crop_between_its_own_percentiles(study: tuple[Path, Path]) -> None:
@@ -143,12 +143,13 @@ def test_a_mask_on_another_grid_is_brought_over_by_position(
 ) -> None:
     """Slices in reverse order and cropped: the same place, so the same input."""
     expected = prepare_case(study[0], image_size=64, segmentation=study[1])
-    mask = sitk.Flip(expected.mask, (False, True, True), False)[4:44, 3:, 5:25]
+    mask = sitk.Flip(expected.mask.to_image(), (False, True, True), False)[4:44, 3:, 5:25]
     path = tmp_path / f"mask{kind}"
     sitk.WriteImage(mask, str(path))
     case = prepare_case(study[0], image_size=64, segmentation=path)
     np.testing.assert_array_equal(
-        sitk.GetArrayFromImage(case.mask), sitk.GetArrayFromImage(expected.mask)
+        sitk.GetArrayFromImage(case.mask.to_image()),
+        sitk.GetArrayFromImage(expected.mask.to_image()),
     )
     np.testing.assert_array_equal(case.image, expected.image)
 
@@ -177,7 +178,7 @@ def test_a_point_or_a_box_outlines_the_lesion(study: tuple[Path, Path]) -> None:
         box_lps=(voxel(by_mask, 36, 29, 22), voxel(by_mask, 14, 11, 11)),  # any two corners
     )
     for case, how in ((point, "point"), (box, "box")):
-        found = sitk.GetArrayFromImage(case.mask) > 0
+        found = sitk.GetArrayFromImage(case.mask.to_image()) > 0
         dice = 2 * (found & truth).sum() / (found.sum() + truth.sum())
         assert case.outlined_by == how and dice > 0.8
         assert case.phase.index == 2

@@ -47,7 +47,7 @@ def test_a_small_lesion_with_a_wide_slice_does_not_win() -> None:
     mask[1, 2:14, 2:14] = 1  # 144 voxels on one slice
     mask[4:10, 20:26, 20:26] = 1  # 216 voxels, 36 a slice
     assert largest_slice(mask).area_mm2 == 36.0
-    kept = sitk.GetArrayFromImage(largest_lesion(image_of(mask)))
+    kept = sitk.GetArrayFromImage(largest_lesion(image_of(mask)).to_image())
     assert kept.sum() == 216
     assert kept[1].sum() == 0
 
@@ -57,7 +57,7 @@ def test_voxels_that_touch_by_a_corner_are_one_lesion() -> None:
     mask[2:4, 2:4, 2:4] = 1
     mask[4:6, 4:6, 4:6] = 1  # shares one corner
     mask[9:11, 20:23, 20:22] = 1  # 12 voxels against 16
-    assert sitk.GetArrayFromImage(largest_lesion(image_of(mask))).sum() == 16
+    assert sitk.GetArrayFromImage(largest_lesion(image_of(mask)).to_image()).sum() == 16
 
 
 def test_crumbs_beside_a_lesion_belong_to_it_and_distant_foci_do_not() -> None:
@@ -65,7 +65,7 @@ def test_crumbs_beside_a_lesion_belong_to_it_and_distant_foci_do_not() -> None:
     mask[1:4, 5:15, 5:15] = 1
     mask[2, 10, 18] = 1  # 4 columns of 0.5 mm off
     mask[2, 10, 30] = 1
-    kept = sitk.GetArrayFromImage(largest_lesion(image_of(mask)))
+    kept = sitk.GetArrayFromImage(largest_lesion(image_of(mask)).to_image())
     assert kept[2, 10, 18] == 1
     assert kept[2, 10, 30] == 0
     assert largest_slice(image_of(mask)) == pytest.approx((2, 101 * 0.4))
@@ -85,7 +85,7 @@ def test_equal_lesions_are_decided_by_the_first_voxel() -> None:
     mask = np.zeros((9, 20, 20), np.uint8)
     mask[6:8, 2:4, 2:4] = 1
     mask[1:3, 12:14, 12:14] = 1
-    assert sitk.GetArrayFromImage(largest_lesion(image_of(mask)))[1, 12, 12] == 1
+    assert sitk.GetArrayFromImage(largest_lesion(image_of(mask)).to_image())[1, 12, 12] == 1
     assert largest_slice(mask).index == 1
 
 

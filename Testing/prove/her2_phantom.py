@@ -88,11 +88,16 @@ def blanked(case: PreparedCase) -> PreparedCase:
 def exchanged(a: PreparedCase, b: PreparedCase) -> tuple[PreparedCase, PreparedCase]:
     """Both cases with the lesion pixels of the other."""
     size = a.image.shape[-1]
-    lesion = (a.roi.extract(a.mask, size) > 0.5) | (b.roi.extract(b.mask, size) > 0.5)
+    lesion = _lesion(a, size) | _lesion(b, size)
     return (
         replace(a, image=np.where(lesion, b.image, a.image)),
         replace(b, image=np.where(lesion, a.image, b.image)),
     )
+
+
+def _lesion(case: PreparedCase, size: int) -> NDArray[np.bool_]:
+    k = case.slice.index
+    return case.roi.extract(case.mask.to_image(k, k + 1), size) > 0.5
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ from breastpredict.dicom.headers import Header
 from breastpredict.dicom.phases import Volume
 from breastpredict.dicom.timing import order_in_time
 from breastpredict.errors import InputError
-from breastpredict.imaging import Geometry
 
 
 def group_volumes(volumes: Sequence[Volume]) -> list[list[Volume]]:
@@ -79,17 +78,9 @@ def damage_of(
             header.text("FrameOfReferenceUID") == own.text("FrameOfReferenceUID")
             and volume.label == group[0].label
             and _same_sequence(own, header)
-            and _part_of(volume.geometry, group[0].geometry)
+            and group[0].geometry.find_slab(volume.geometry, 0.05) is not None
         ):
             return incomplete(
                 f"it has {len(volume.frames)} of {len(group[0].frames)} slices", header
             )
     return None
-
-
-def _part_of(part: Geometry, whole: Geometry) -> bool:
-    """Whether a grid is some of another's slices."""
-    start = whole.physical_to_index(np.array(part.origin))
-    first = round(float(start[2]))
-    stop = first + part.size[2]
-    return 0 <= first < stop <= whole.size[2] and whole.slab(first, stop).same_grid(part, 0.05)

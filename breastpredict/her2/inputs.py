@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from breastpredict.dicom import DceAcquisition, Mask, Phase, Study, read_mask, read_study
 from breastpredict.errors import BreastPredictError, GateRefusal, InputError
 from breastpredict.imaging import (
+    BoxedMask,
     Delineation,
     Geometry,
     LargestSlice,
@@ -37,7 +38,7 @@ class PreparedCase:
         image: ``[1, S, S]`` float32 in [-1, 1].
         roi: the square it shows; the exact way back.
         slice: the largest cross-section.
-        mask: the tumour on ``phase.geometry``, uint8.
+        mask: the tumour on ``phase.geometry``.
         study, acquisition, phase: where it was found.
         slice_image: the decoded slice, a slab of ``phase.geometry``.
         features: what the gates compare with the training data.
@@ -50,7 +51,7 @@ class PreparedCase:
     image: NDArray[np.float32]
     roi: SquareROI
     slice: LargestSlice
-    mask: sitk.Image = field(repr=False)
+    mask: BoxedMask = field(repr=False)
     study: Study = field(repr=False)
     acquisition: DceAcquisition = field(repr=False)
     phase: Phase = field(repr=False)
@@ -101,14 +102,15 @@ def prepare_case(
     if segmentation is not None:
         acquisition, outline = _with_mask(study, Path(segmentation), laterality, segment)
         chosen, reason = _phase(acquisition, phase, study)
-        mask, how, parameters = outline.image, "mask", {"segment": outline.label}
+        mask, how, parameters = outline.mask, "mask", {"segment": outline.label}
         warnings: tuple[str, ...] = ()
     else:
         points = [seed_point_lps] if seed_point_lps is not None else list(box_lps or ())
         acquisition = _acquisition(study, laterality, [p for p in points if p is not None])
         chosen, reason = _phase(acquisition, phase, study)
         result = _delineate(acquisition, chosen, seed_point_lps, box_lps)
-        mask, how, warnings = result.mask, "point" if seed_point_lps else "box", result.warnings
+        mask, warnings = BoxedMask.of(result.mask), result.warnings
+        how = "point" if seed_point_lps is not None else "box"
         parameters = {name: str(value) for name, value in result.parameters.items()}
     lesion = largest_lesion(mask)
     largest = largest_slice(lesion)
@@ -274,15 +276,14 @@ def _delineate(
 def _features(
     acquisition: DceAcquisition,
     phase: Phase,
-    lesion: sitk.Image,
+    lesion: BoxedMask,
     largest: LargestSlice,
     plane: sitk.Image,
     crop: NDArray[np.float32],
 ) -> dict[str, float | str]:
     """What the gates compare. Signal only as ratios, because it has no unit."""
     geometry = phase.geometry
-    # The image is kept in a name: an array view does not keep its image alive.
-    inside = sitk.GetArrayViewFromImage(lesion)[largest.index] > 0
+    inside = lesion.on_slice(largest.index)
     early = sitk.GetArrayViewFromImage(plane)[0][inside]
     typical = float(np.nanmedian(crop))
     features: dict[str, float | str] = {
@@ -292,9 +293,7 @@ def _features(
         "pixel_spacing_mm": float(max(geometry.spacing[:2])),
         "slice_spacing_mm": float(geometry.spacing[2]),
         "tumour_area_mm2": float(largest.area_mm2),
-        "tumour_volume_mm3": float(
-            np.count_nonzero(sitk.GetArrayViewFromImage(lesion)) * math.prod(geometry.spacing)
-        ),
+        "tumour_volume_mm3": lesion.volume_mm3,
     }
     if typical > 0:
         features["lesion_contrast"] = float(np.median(early)) / typical

@@ -9,11 +9,13 @@ from breastpredict.imaging.delineation import (
     delineate_from_point,
 )
 from breastpredict.imaging.geometry import Geometry, resample_to
+from breastpredict.imaging.mask import BoxedMask
 from breastpredict.imaging.motion import Motion, estimate_motion
 from breastpredict.imaging.roi import SquareROI
 from breastpredict.imaging.slices import LargestSlice, largest_lesion, largest_slice
 
 __all__ = [
+    "BoxedMask",
     "Delineation",
     "Geometry",
     "LargestSlice",

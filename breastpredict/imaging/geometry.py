@@ -111,6 +111,17 @@ class Geometry:
         apart = np.linalg.norm(self.corners() - other.corners(), axis=1)
         return bool(np.max(apart) <= tolerance_mm)
 
+    def find_slab(self, part: Geometry, tolerance_mm: float = 1e-2) -> int | None:
+        """The slice of this grid at which ``part``, some of its slices, starts; None if it is none.
+
+        ``part`` has the whole slices of this grid, one or more in a row.
+        """
+        start = round(float(self.physical_to_index(np.array(part.origin))[2]))
+        stop = start + part.size[2]
+        if not 0 <= start < stop <= self.size[2]:
+            return None
+        return start if self.slab(start, stop).same_grid(part, tolerance_mm) else None
+
     def slab(self, start: int, stop: int) -> Geometry:
         """The geometry of slices ``start`` to ``stop - 1``.
 

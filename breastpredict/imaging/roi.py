@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from breastpredict.errors import InputError
 from breastpredict.imaging.geometry import Geometry, resample_to
+from breastpredict.imaging.mask import BoxedMask
 from breastpredict.imaging.slices import largest_lesion
 
 DEFAULT_MARGIN = 0.2
@@ -55,7 +56,7 @@ class SquareROI:
     @classmethod
     def around(
         cls,
-        mask: sitk.Image,
+        mask: sitk.Image | BoxedMask,
         slice_index: int,
         margin: float = DEFAULT_MARGIN,
         minimum_mm: float = DEFAULT_MINIMUM_MM,
@@ -66,7 +67,7 @@ class SquareROI:
         ``1 + 2 * margin``, at least ``minimum_mm``; the centre is the box's centre.
 
         Args:
-            mask: lesion mask on the volume's grid; what is not zero is lesion.
+            mask: lesion mask on the volume's grid, what is not zero is lesion.
             slice_index: 0-based along k.
             margin: on each side, as a fraction of the longer side.
             minimum_mm: smallest side.
@@ -77,12 +78,9 @@ class SquareROI:
         """
         if margin < 0 or minimum_mm < 0:
             raise InputError("The margin and the smallest side of a region must not be negative")
-        geometry = Geometry.from_image(mask)
-        if not 0 <= slice_index < geometry.size[2]:
-            raise InputError(f"Slice {slice_index} is not in a volume of {geometry.size[2]} slices")
-        lesion = largest_lesion(mask)  # kept: an array view does not keep its image alive
-        plane = sitk.GetArrayViewFromImage(lesion)[slice_index]
-        rows, columns = np.nonzero(plane)
+        lesion = largest_lesion(mask)
+        geometry = lesion.geometry
+        rows, columns = np.nonzero(lesion.on_slice(slice_index))
         if len(rows) == 0:
             raise InputError(f"The largest lesion is not on slice {slice_index}")
         width = float(np.ptp(columns) + 1) * geometry.spacing[0]
@@ -182,8 +180,8 @@ class SquareROI:
         """The region's slice as an image of one slice, or an error: geometry is never guessed."""
         given = Geometry.from_image(image)
         wanted = self.geometry.slab(self.slice_index, self.slice_index + 1)
-        k = round(float(given.physical_to_index(np.array(wanted.origin))[2]))
-        if not 0 <= k < given.size[2] or not given.slab(k, k + 1).same_grid(wanted, 1e-2):
+        k = given.find_slab(wanted)
+        if k is None:
             raise InputError(
                 f"The image does not hold slice {self.slice_index} of the region's volume",
                 remedy="Extract from the volume the region was defined on, or a slab of it",
