@@ -1,4 +1,4 @@
-"""The source headers and plane of a phase, as the writers need them."""
+"""What every written object takes from its source: headers, planes, references, identity."""
 
 from __future__ import annotations
 
@@ -9,28 +9,102 @@ from typing import Any
 import highdicom as hd
 import numpy as np
 import pydicom
-from pydicom import Dataset
+from highdicom.sr.coding import CodedConcept
+from pydicom import Dataset, config
+from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
 from pydicom.uid import MRImageStorage, generate_uid
+from pydicom.valuerep import validate_value
 
-from breastpredict import RESEARCH_USE_ONLY
+from breastpredict import RESEARCH_USE_ONLY, SYNTHETIC_WARNING
 from breastpredict.dicom.provenance import Provenance, Written
 from breastpredict.dicom.study import Phase
+from breastpredict.errors import InputError
 from breastpredict.files import write_atomic
 from breastpredict.imaging import Geometry
 
 MANUFACTURER = "BreastPredict"
 MODEL_NAME = "BreastPredict (research use only)"
 
-_STUDY_LEVEL = (
-    "StudyID AccessionNumber StudyDescription ReferringPhysicianName PatientAge PatientSize "
-    "PatientWeight PatientIdentityRemoved DeidentificationMethod"
+_REQUIRED = "SOPInstanceUID SeriesInstanceUID StudyInstanceUID FrameOfReferenceUID".split()
+
+_FOR_HIGHDICOM = (
+    "SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID "
+    "PositionReferenceIndicator Modality Manufacturer ManufacturerModelName SoftwareVersions "
+    "Rows Columns ImagePositionPatient ImageOrientationPatient PixelSpacing SliceThickness "
+    "LossyImageCompression LossyImageCompressionRatio LossyImageCompressionMethod "
+    "NumberOfFrames SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence "
+    "DimensionIndexSequence"
 ).split()
+_FRAMES = "NumberOfFrames SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence".split()
+
+_MAY_BE_EMPTY = (
+    "PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime "
+    "ReferringPhysicianName StudyID AccessionNumber"
+).split()
+"""Type 2 in the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1)."""
+
+_NEVER_CHANGED = (
+    "PatientName PatientID IssuerOfPatientID StudyInstanceUID StudyID AccessionNumber"
+).split()
+"""What finds patient and study again is copied as it is, even where it is too long."""
+
+
+unlogged = config.disable_value_validation
+"""For the writers: pydicom's warnings quote values, and none of a patient's is a log's."""
 
 
 def source_headers(phase: Phase, slices: Sequence[int]) -> list[Dataset]:
-    """The headers of the files that hold the slices, each once, in order."""
+    """The headers of the files that hold the slices, each once, in order.
+
+    Elements that cannot be read (a number of three bytes) are left out.
+
+    Raises:
+        InputError: a header lacks what an object that refers to it must have.
+    """
     paths = dict.fromkeys(phase.instances[k].path for k in slices)
-    return [pydicom.dcmread(path, stop_before_pixels=True) for path in paths]
+    headers: list[Dataset] = []
+    for path in paths:
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        for tag in list(header.keys()):
+            if tag.group == 0x5200:
+                continue  # the functional groups of an Enhanced file take long; the index read them
+            try:
+                header[tag]
+            except Exception:  # whatever pydicom makes of a damaged value
+                del header[tag]
+        for keyword in _REQUIRED:
+            if not header.get(keyword):
+                raise InputError(
+                    f"The tag {keyword} is missing",
+                    path=path,
+                    remedy="Send the study again from the scanner or PACS",
+                )
+        headers.append(header)
+    return headers
+
+
+def for_highdicom(headers: Sequence[Dataset]) -> list[Dataset]:
+    """The headers without patient, physicians, institution and station.
+
+    highdicom fails where type 2 attributes are absent or hold what they may not, quotes names that
+    look odd to it in warnings, and copies the station's name and address. `finish` copies patient
+    and study instead.
+    """
+    out = []
+    for header in headers:
+        bare = Dataset()
+        for keyword in _FOR_HIGHDICOM:
+            if keyword in header:
+                bare[keyword] = header.get_item(keyword)
+        for keyword in _MAY_BE_EMPTY:
+            setattr(bare, keyword, "")
+        if bare.get("LossyImageCompression") == "01":
+            for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+                if keyword not in bare:
+                    setattr(bare, keyword, None)  # unknown; a map asks for them
+        out.append(bare)
+    return out
 
 
 def slice_headers(phase: Phase, slices: Sequence[int]) -> list[Dataset]:
@@ -38,16 +112,15 @@ def slice_headers(phase: Phase, slices: Sequence[int]) -> list[Dataset]:
 
     A frame of an Enhanced file becomes a header of that file with the frame's own plane.
     """
-    headers = []
+    files = list(dict.fromkeys(phase.instances[k].path for k in slices))
+    bare = dict(zip(files, for_highdicom(source_headers(phase, slices)), strict=True))
+    headers: list[Dataset] = []
     axes = np.array(phase.geometry.direction).reshape(3, 3)
     for k in slices:
-        header = source_headers(phase, [k])[0]
+        header = Dataset()
+        header.update(bare[phase.instances[k].path])
         if phase.instances[k].frame is not None:
-            for keyword in (
-                "NumberOfFrames",
-                "SharedFunctionalGroupsSequence",
-                "PerFrameFunctionalGroupsSequence",
-            ):
+            for keyword in _FRAMES:
                 delattr(header, keyword)
             header.SOPClassUID = MRImageStorage
             corner = phase.geometry.index_to_physical(np.array([0.0, 0.0, k]))
@@ -57,6 +130,14 @@ def slice_headers(phase: Phase, slices: Sequence[int]) -> list[Dataset]:
             header.SliceThickness = phase.geometry.spacing[2]
         headers.append(header)
     return headers
+
+
+def laterality(header: Dataset) -> str:
+    """R, L or B of a source header, empty where it does not say."""
+    sides = [header.get("ImageLaterality"), header.get("Laterality")]
+    for group in header.get("SharedFunctionalGroupsSequence", []):
+        sides += [item.get("FrameLaterality") for item in group.get("FrameAnatomySequence", [])]
+    return next((str(side) for side in sides if side in ("R", "L", "B")), "")
 
 
 def planes(geometry: Geometry, slices: Sequence[int]) -> dict[str, Any]:
@@ -75,6 +156,44 @@ def planes(geometry: Geometry, slices: Sequence[int]) -> dict[str, Any]:
             (geometry.spacing[1], geometry.spacing[0]), geometry.spacing[2], geometry.spacing[2]
         ),
     }
+
+
+def reference(phase: Phase, k: int) -> Dataset:
+    """An item that names the instance of a slice, and in an Enhanced file its frame."""
+    instance = phase.instances[k]
+    item = Dataset()
+    item.ReferencedSOPClassUID = instance.sop_class_uid
+    item.ReferencedSOPInstanceUID = instance.sop_instance_uid
+    if instance.frame is not None:
+        item.ReferencedFrameNumber = instance.frame
+    return item
+
+
+def reference_frames(data: Dataset, phase: Phase, derivation: CodedConcept) -> None:
+    """Each frame of a multi-frame object names the slice it lies on, and no other phase's.
+
+    highdicom matches by position, which in an Enhanced file is that of every phase.
+    """
+    for group in data.PerFrameFunctionalGroupsSequence:
+        position = np.array(group.PlanePositionSequence[0].ImagePositionPatient, dtype=float)
+        k = round(float(phase.geometry.physical_to_index(position)[2]))
+        item = reference(phase, k)
+        item.SpatialLocationsPreserved = "YES"
+        item.PurposeOfReferenceCodeSequence = [
+            CodedConcept("121322", "DCM", "Source image for image processing operation")
+        ]
+        step = Dataset()
+        step.SourceImageSequence = [item]
+        step.DerivationCodeSequence = [derivation]
+        group.DerivationImageSequence = [step]
+    classes = {instance.sop_instance_uid: instance.sop_class_uid for instance in phase.instances}
+    lists = [(data, "SourceImageSequence")]
+    lists += [(s, "ReferencedInstanceSequence") for s in data.get("ReferencedSeriesSequence", [])]
+    for holder, keyword in lists:
+        once = {str(item.ReferencedSOPInstanceUID): item for item in holder.get(keyword, [])}
+        for uid, item in once.items():
+            item.ReferencedSOPClassUID = classes[uid]
+        setattr(holder, keyword, list(once.values()))
 
 
 def equipment(provenance: Provenance) -> dict[str, Any]:
@@ -97,18 +216,47 @@ def identity(number: int) -> dict[str, Any]:
     }
 
 
-def finish(data: Dataset, source: Dataset, provenance: Provenance, description: str) -> None:
-    """Study-level attributes, description and statements that every object carries."""
-    for keyword in _STUDY_LEVEL:
-        if keyword in source and keyword not in data:
-            setattr(data, keyword, source[keyword].value)
-    if data.get("AccessionNumber") != source.get("AccessionNumber") and "AccessionNumber" in source:
-        data.AccessionNumber = source.AccessionNumber
+def finish(data: hd.SOPClass, source: Dataset, provenance: Provenance, description: str) -> None:
+    """Patient and study of the source, description and statements that every object carries."""
+    data.SpecificCharacterSet = "ISO_IR 192"  # UTF-8: holds any name, and our own "mm²"
+    data.copy_patient_and_study_information(source)
+    if "LongitudinalTemporalInformationModified" in source:  # the study's date is copied too
+        data.add(source["LongitudinalTemporalInformationModified"])
+    for tag in list(data.keys()):
+        if tag in source and data.get_item(tag) is source.get_item(tag):  # it was copied
+            _repair(data, tag)
     data.SeriesDescription = f"{description} - RESEARCH USE ONLY"[:64]
-    comment = " ".join([*provenance.statements, *_sentences(provenance)])
-    data.ImageComments = comment[:10240]
-    if data.get("Modality") == "SR":
-        del data.ImageComments
+    if data.get("Modality") != "SR":  # whose content says all of it
+        comment = " ".join([*provenance.statements, *_sentences(provenance)])
+        data.ImageComments = comment[:10240]
+
+
+def _repair(data: Dataset, tag: BaseTag) -> None:
+    """Make a copied element valid: descriptions are cut, other values emptied or left out."""
+    element = data[tag]
+    if element.VR == "SQ":
+        for item in element.value:
+            # Reading every element, this decodes them too: raw ones would be written as the bytes
+            # of the source's alphabet.
+            item.remove_private_tags()
+        return
+    if element.keyword in _NEVER_CHANGED:
+        return
+    values = element.value if isinstance(element.value, MultiValue) else [element.value]
+    try:
+        for value in values:
+            text = str(value) if element.VR in ("DS", "IS") else value
+            validate_value(element.VR, text, config.RAISE)
+        if element.keyword != "PatientSex" or element.value in ("M", "F", "O", "", None):
+            return
+    except ValueError:
+        pass
+    if element.VR == "LO":
+        data.add_new(tag, "LO", [str(value)[:64] for value in values])
+    elif element.keyword in _MAY_BE_EMPTY:
+        data.add_new(tag, element.VR, None)
+    else:
+        del data[tag]
 
 
 def save(data: Dataset, path: Path) -> Written:
@@ -122,7 +270,9 @@ def save(data: Dataset, path: Path) -> Written:
 
 def description_of(provenance: Provenance) -> str:
     """The short statement for ContentDescription (LO, 64 characters)."""
-    return ("SYNTHETIC TRAINING DATA. " if provenance.synthetic else "") + RESEARCH_USE_ONLY[:39]
+    if not provenance.synthetic:
+        return RESEARCH_USE_ONLY
+    return f"{SYNTHETIC_WARNING} {RESEARCH_USE_ONLY.partition('.')[0]}."
 
 
 def _sentences(provenance: Provenance) -> list[str]:

@@ -18,9 +18,13 @@ from breastpredict.dicom.source import (
     equipment,
     finish,
     identity,
+    laterality,
     planes,
+    reference_frames,
     save,
     slice_headers,
+    source_headers,
+    unlogged,
 )
 from breastpredict.dicom.study import Phase
 from breastpredict.errors import InputError
@@ -37,6 +41,7 @@ _QUANTITY = {
 }
 
 
+@unlogged()
 def write_parametric_map(
     values: sitk.Image,
     phase: Phase,
@@ -55,84 +60,56 @@ def write_parametric_map(
         provenance: how they came about.
 
     Raises:
-        InputError: the map is not on slices of the phase, or holds values that are not finite.
+        InputError: the map is not on slices of the phase or holds values that are not finite, or a
+            source header lacks what is referred to.
     """
     given = Geometry.from_image(values)
-    first = round(float(phase.geometry.physical_to_index(np.array(given.origin))[2]))
-    count = given.size[2]
-    inside = first >= 0 and first + count <= phase.geometry.size[2]
-    if not inside or not phase.geometry.slab(first, first + count).same_grid(given, 0.01):
+    first = phase.geometry.find_slab(given)
+    if first is None:
         raise InputError("The map is not on slices of the phase")
     array = sitk.GetArrayFromImage(values).astype(np.float32)
     if not np.isfinite(array).all():
         raise InputError("The map holds values that are not finite")
-    slices = list(range(first, first + count))
-    sources = slice_headers(phase, slices)
+    slices = list(range(first, first + given.size[2]))
+    source = source_headers(phase, slices[:1])[0]
     concept, words = _QUANTITY[quantity]
-    top = float(array.max()) or 1.0
+    # The window starts at 0, where a map says nothing, or below where it holds less.
+    low, high = min(0.0, float(array.min())), max(0.0, float(array.max()))
+    width = high - low or 1.0
     mapping = hd.pm.RealWorldValueMapping(
         lut_label=quantity.upper()[:16],
         lut_explanation=words,
         unit=codes.NO_UNITS,
-        value_range=(float(array.min()), top),
+        value_range=(float(array.min()), float(array.max())),
         slope=1.0,
         intercept=0.0,
         quantity_definition=concept,
     )
     data = hd.pm.ParametricMap(
-        source_images=sources,
+        source_images=slice_headers(phase, slices),
         pixel_array=array,
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[mapping],
-        window_center=top / 2,
-        window_width=top,
+        window_center=low + width / 2,
+        window_width=width,
         content_label=quantity.upper(),
         content_description=description_of(provenance),
         **planes(phase.geometry, slices),
         **equipment(provenance),
         **identity(903),
     )
-    _anatomy(data, sources[0])
+    _anatomy(data, source)
     for group in (data.SharedFunctionalGroupsSequence[0], *data.PerFrameFunctionalGroupsSequence):
         for window in group.get("FrameVOILUTSequence", []):
             window.VOILUTFunction = "LINEAR_EXACT"  # LINEAR forbids widths below 1 (C.11.2.1.2)
-    _reference_frames(data, phase, slices)
-    finish(data, sources[0], provenance, f"BreastPredict {quantity} map")
+    reference_frames(data, phase, codes.IMAGE_PROCESSING)
+    finish(data, source, provenance, f"BreastPredict {quantity} map")
     return save(data, Path(path))
 
 
 def _anatomy(data: Dataset, source: Dataset) -> None:
     """Frame Anatomy in the shared groups: highdicom leaves it out, and readers need it."""
     item = Dataset()
-    item.AnatomicRegionSequence = [_code("76752008", "SCT", "Breast")]
-    side = str(source.get("ImageLaterality") or source.get("Laterality") or "U")
-    item.FrameLaterality = side if side in ("R", "L", "B", "U") else "U"
+    item.AnatomicRegionSequence = [codes.BREAST]
+    item.FrameLaterality = laterality(source) or "U"
     data.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [item]
-
-
-def _reference_frames(data: Dataset, phase: Phase, slices: list[int]) -> None:
-    """Each frame names the instance, and in an Enhanced file the frame, that it explains."""
-    for group, k in zip(data.PerFrameFunctionalGroupsSequence, slices, strict=True):
-        instance = phase.instances[k]
-        item = Dataset()
-        item.ReferencedSOPClassUID = instance.sop_class_uid
-        item.ReferencedSOPInstanceUID = instance.sop_instance_uid
-        if instance.frame is not None:
-            item.ReferencedFrameNumber = instance.frame
-        item.PurposeOfReferenceCodeSequence = [
-            _code("121322", "DCM", "Source image for image processing operation")
-        ]
-        derivation = Dataset()
-        derivation.SourceImageSequence = [item]
-        derivation.DerivationCodeSequence = [_code("110001", "DCM", "Image Processing")]
-        group.DerivationImageSequence = [derivation]
-    classes = {instance.sop_instance_uid: instance.sop_class_uid for instance in phase.instances}
-    for series in data.get("ReferencedSeriesSequence", []):
-        for item in series.ReferencedInstanceSequence:
-            item.ReferencedSOPClassUID = classes[str(item.ReferencedSOPInstanceUID)]
-
-
-def _code(value: str, scheme: str, meaning: str) -> Dataset:
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
-    return item

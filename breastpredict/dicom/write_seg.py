@@ -18,21 +18,25 @@ from breastpredict.dicom.source import (
     description_of,
     equipment,
     finish,
+    for_highdicom,
     identity,
     planes,
+    reference_frames,
     save,
     source_headers,
+    unlogged,
 )
 from breastpredict.dicom.study import Phase
 from breastpredict.errors import GateRefusal, InputError
-from breastpredict.imaging import Geometry
+from breastpredict.imaging import BoxedMask
 
 Algorithm = Literal["MANUAL", "SEMIAUTOMATIC", "AUTOMATIC"]
 SEGMENT_LABEL = "Tumour"
 
 
+@unlogged()
 def write_segmentation(
-    mask: sitk.Image,
+    mask: sitk.Image | BoxedMask,
     phase: Phase,
     path: str | os.PathLike[str],
     *,
@@ -44,7 +48,7 @@ def write_segmentation(
     Only slices with tumour are written; each references the images it was drawn on.
 
     Args:
-        mask: on ``phase.geometry``; what is not zero is tumour.
+        mask: on ``phase.geometry``; of an image, what is not zero is tumour.
         phase: the images it belongs to.
         path: file to write.
         provenance: how it came about.
@@ -52,12 +56,13 @@ def write_segmentation(
 
     Raises:
         GateRefusal: "no-tumour", the mask is empty.
-        InputError: the mask is not on the phase's grid.
+        InputError: the mask is not on the phase's grid, or a source header lacks what is referred
+            to.
     """
-    if not Geometry.from_image(mask).same_grid(phase.geometry, 0.01):
+    mask = BoxedMask.of(mask)
+    if not mask.geometry.same_grid(phase.geometry, 0.01):
         raise InputError("The mask is not on the grid of the phase")
-    array = sitk.GetArrayFromImage(mask) != 0
-    slices = np.flatnonzero(array.any(axis=(1, 2))).tolist()
+    slices = [k for k in mask.slices if mask.on_slice(k).any()]
     if not slices:
         raise GateRefusal("no-tumour", "The tumour mask is empty.")
     sources = source_headers(phase, slices)
@@ -81,8 +86,8 @@ def write_segmentation(
         anatomic_regions=[codes.BREAST],
     )
     data = hd.seg.Segmentation(
-        source_images=sources,
-        pixel_array=array[slices].astype(np.uint8),
+        source_images=for_highdicom(sources),
+        pixel_array=np.stack([mask.on_slice(k) for k in slices]).astype(np.uint8),
         segmentation_type="BINARY",
         segment_descriptions=[segment],
         content_label="TUMOUR",
@@ -91,5 +96,6 @@ def write_segmentation(
         **equipment(provenance),
         **identity(901),
     )
+    reference_frames(data, phase, codes.SEGMENTATION)
     finish(data, sources[0], provenance, "BreastPredict tumour")
     return save(data, Path(path))

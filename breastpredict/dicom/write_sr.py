@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,17 +21,21 @@ from breastpredict.dicom.source import (
     MANUFACTURER,
     MODEL_NAME,
     finish,
+    for_highdicom,
     identity,
     save,
     source_headers,
+    unlogged,
 )
 from breastpredict.dicom.study import Phase
 from breastpredict.dicom.write_seg import SEGMENT_LABEL
+from breastpredict.errors import InputError
 
 Score = tuple[str, str, float, float]
 """Task, the class its score points to, score, threshold."""
 
 
+@unlogged()
 def write_report(
     path: str | os.PathLike[str],
     phase: Phase,
@@ -60,14 +65,24 @@ def write_report(
         measurements: any of volume_mm3, area_mm2, slice_index.
         refusal: why the case was not assessed.
         slice_index: the slice that was assessed; the middle one when left out.
+
+    Raises:
+        InputError: a value is not finite, or a source header lacks what is referred to.
     """
+    numbers = [*(probabilities or {}).values(), *(measurements or {}).values()]
+    numbers += [value for _, _, *pair in scores for value in pair]
+    if not all(math.isfinite(value) for value in numbers):
+        raise InputError("The report would hold a value that is not finite")
     k = phase.geometry.size[2] // 2 if slice_index is None else slice_index
     sources = source_headers(phase, [k])
-    evidence = list(sources)
+    evidence = for_highdicom(sources)
     reference = None
+    tracking = hd.sr.TrackingIdentifier(generate_uid(), SEGMENT_LABEL)
     if segmentation is not None:
         seg = pydicom.dcmread(segmentation.path, stop_before_pixels=True)
         evidence.append(seg)
+        segment = seg.SegmentSequence[0]
+        tracking = hd.sr.TrackingIdentifier(segment.TrackingUID, segment.TrackingID)
         reference = hd.sr.ReferencedSegment(
             segmentation.sop_class_uid,
             segmentation.sop_instance_uid,
@@ -95,7 +110,7 @@ def write_report(
     else:
         findings.append(hd.sr.QualitativeEvaluation(codes.HER2_CONCEPT, codes.NOT_ASSESSED))
     common: dict[str, Any] = {
-        "tracking_identifier": hd.sr.TrackingIdentifier(generate_uid(), SEGMENT_LABEL),
+        "tracking_identifier": tracking,
         "finding_type": codes.NEOPLASM,
         "algorithm_id": algorithm,
         "finding_sites": [hd.sr.FindingSite(codes.BREAST)],
@@ -159,9 +174,8 @@ def _measurements(
         "slice_index": (codes.SLICE_NUMBER, codes.NO_UNITS),
     }
     out = [
-        hd.sr.Measurement(name=concept, value=measurements[key], unit=unit)
-        for key, (concept, unit) in known.items()
-        if key in measurements
+        hd.sr.Measurement(name=known[key][0], value=value, unit=known[key][1])
+        for key, value in measurements.items()
     ]
     out += [
         hd.sr.Measurement(name=codes.HER2_PROBABILITY[name], value=value, unit=codes.NO_UNITS)
