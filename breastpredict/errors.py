@@ -45,3 +45,9 @@ class GateRefusal(BreastPredictError):
         self.gate = gate
         self.reason = reason
         super().__init__(f"Refused by gate '{gate}': {reason}".replace("\n", " "))
+
+
+def reason_of(error: OSError) -> str:
+    """What the operating system said, and of which file, in one line."""
+    reason = error.strerror or (str(error).splitlines() or [type(error).__name__])[0]
+    return f"{reason} [{error.filename}]" if error.filename else reason

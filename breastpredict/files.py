@@ -15,6 +15,9 @@ def write_atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The temporary name keeps the suffix of ``path``, because many writers choose the format by it.
     A block that raises leaves an existing file as it was and no temporary file behind.
+
+    Raises:
+        OSError: the file cannot be written; names ``path``.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -27,6 +30,8 @@ def write_atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.chmod(temporary, 0o666 & ~_umask())
         yield temporary
         os.replace(temporary, target)
+    except OSError as error:
+        raise _naming(error, temporary, target) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -35,6 +40,16 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write UTF-8 text atomically with LF line ends."""
     with write_atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as f:
         f.write(text)
+
+
+def _naming(error: OSError, temporary: Path, target: Path) -> OSError:
+    """The error with the file's real name; pydicom hides what happened behind a traceback."""
+    cause: BaseException | None = error
+    while isinstance(cause, OSError) and cause.errno is None:
+        cause = cause.__context__
+    if not isinstance(cause, OSError) or cause.filename not in (None, str(temporary)):
+        return error
+    return OSError(cause.errno, cause.strerror, str(target))
 
 
 def _umask() -> int:

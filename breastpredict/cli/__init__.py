@@ -7,6 +7,7 @@ on standard error.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import traceback
@@ -15,7 +16,7 @@ from typing import NoReturn
 
 from breastpredict import RESEARCH_USE_ONLY, __version__
 from breastpredict.cli import demo, her2, look
-from breastpredict.errors import BreastPredictError, GateRefusal
+from breastpredict.errors import BreastPredictError, GateRefusal, reason_of
 
 
 class _Parser(argparse.ArgumentParser):
@@ -27,6 +28,9 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code and never raises, argparse's own exits apart."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal's code page may lack mm² or a name
+            stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     options = parser.parse_args(_joined(sys.argv[1:] if argv is None else argv))
     debug = options.debug or os.environ.get("BREASTPREDICT_DEBUG", "") not in ("", "0")
@@ -45,6 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output went away, as in: ... | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # a full disk, a file where a folder should be, no permission
+        if debug:
+            traceback.print_exc()
+        print(f"breastpredict: error: {reason_of(error)}", file=sys.stderr)
+        return 2
     except Exception as error:  # the last resort: the user gets a line, not a traceback
         if debug:
             traceback.print_exc()

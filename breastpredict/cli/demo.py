@@ -106,7 +106,7 @@ def _page(
             times=times,
             total=total,
             counts=_confusion(rows),
-            run=json.loads((out / "run" / "run.json").read_text("utf-8")),
+            sets=json.loads((out / "run" / "run.json").read_text("utf-8"))["split"]["patients"],
         )
     )
 

@@ -12,6 +12,7 @@ from breastpredict.errors import GateRefusal, InputError
 
 if TYPE_CHECKING:
     from breastpredict.her2.inputs import Point
+    from breastpredict.study import Results
 
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -88,7 +89,7 @@ def _train(options: argparse.Namespace) -> int:
 def _predict(options: argparse.Namespace) -> int:
     from breastpredict.her2 import Her2Model, check_overrides, prepare_case
     from breastpredict.her2.inputs import DEFAULT_MARGIN
-    from breastpredict.study import Results, write_case, write_refused
+    from breastpredict.study import write_case, write_refused
     from breastpredict.study.batch import prediction_row
 
     check_overrides(options.override_gate)
@@ -98,9 +99,6 @@ def _predict(options: argparse.Namespace) -> int:
     point = _points(options.seed_point, "--seed-point", 1, options.coordinates)
     box = _points(options.box, "--box", 2, options.coordinates)
     model = Her2Model.load(options.model, options.device)
-    results = Results(options.out)
-    key = results.key(str(options.case.resolve()))
-    folder = results.folder / key
     prepared = None
     try:
         prepared = prepare_case(
@@ -117,10 +115,13 @@ def _predict(options: argparse.Namespace) -> int:
         explain = None if options.explain == "none" else options.explain
         prediction = model.predict(prepared, explain, options.override_gate)
     except GateRefusal as refusal:
-        write_refused(folder, refusal, prepared, model)
+        results, key = _place(options)
+        write_refused(results.folder / key, refusal, prepared, model)
         row = {"stage": f"gate {refusal.gate}", "reason": refusal.reason}
         results.failed(key, row)
         raise
+    results, key = _place(options)
+    folder = results.folder / key
     write_case(folder, prediction)
     results.predicted(key, prediction_row(prediction))
     if options.json:
@@ -140,6 +141,14 @@ def _predict(options: argparse.Namespace) -> int:
     print(RESEARCH_USE_ONLY)
     print(folder)
     return 0
+
+
+def _place(options: argparse.Namespace) -> tuple[Results, str]:
+    """The results folder and the case's key in it; made only when there is something to write."""
+    from breastpredict.study import Results
+
+    results = Results(options.out)
+    return results, results.key("folder", str(options.case.resolve()))
 
 
 def _batch(options: argparse.Namespace) -> int:

@@ -20,6 +20,8 @@ import pydicom
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.errors import InvalidDicomError
 
+from breastpredict.errors import InputError
+
 KEYWORDS = (
     "TransferSyntaxUID ImageType SOPClassUID SOPInstanceUID StudyDate SeriesDate AcquisitionDate "
     "ContentDate AcquisitionDateTime StudyTime SeriesTime AcquisitionTime ContentTime Modality "
@@ -117,19 +119,25 @@ def read_header(path: Path) -> Header | None:
 def read_headers(paths: Sequence[Path], workers: int = 4) -> list[Header | None]:
     """The headers of many files, in their order. Threads: most of the time is spent waiting.
 
-    A file that cannot be read counts as no DICOM file.
+    Raises:
+        InputError: a file cannot be read. It may be a phase: passing over it would be a guess.
     """
 
     def one(path: Path) -> Header | None:
         try:
             return read_header(path)
-        except OSError:
-            return None
+        except OSError as error:
+            raise unreadable(error, path) from error
 
     if len(paths) < 64:
         return [one(path) for path in paths]
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(one, paths, chunksize=32))
+
+
+def unreadable(error: OSError, path: Path) -> InputError:
+    """What is said of a file or folder that the system does not let us read."""
+    return InputError(f"It cannot be read ({error.strerror or type(error).__name__})", path=path)
 
 
 def _scan(path: Path) -> Header | None:

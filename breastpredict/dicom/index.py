@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from breastpredict.dicom.frames import Frame, frames_of
 from breastpredict.dicom.grouping import damage_of, group_volumes, incomplete
-from breastpredict.dicom.headers import MR_CLASSIC, MR_ENHANCED, Header, read_headers
+from breastpredict.dicom.headers import MR_CLASSIC, MR_ENHANCED, Header, read_headers, unreadable
 from breastpredict.dicom.phases import Volume, split_series
 from breastpredict.dicom.pixels import FrameSource, read_frames
 from breastpredict.dicom.study import (
@@ -73,7 +73,7 @@ def index_folder(folder: str | os.PathLike[str]) -> list[Study]:
     """Every study in a folder, in order of date; see `read_study`.
 
     Raises:
-        InputError: the folder does not exist or holds no DICOM file.
+        InputError: the folder does not exist, holds no DICOM file, or what cannot be read.
     """
     root = Path(folder)
     if not root.exists():
@@ -98,7 +98,10 @@ def index_folder(folder: str | os.PathLike[str]) -> list[Study]:
 
 
 def _files(root: Path) -> Iterable[Path]:
-    for where, folders, names in os.walk(root, followlinks=False):
+    def stop(error: OSError) -> None:
+        raise unreadable(error, Path(error.filename or root)) from error
+
+    for where, folders, names in os.walk(root, onerror=stop, followlinks=False):
         folders.sort()
         for name in sorted(names):
             path = Path(where, name)
@@ -219,6 +222,9 @@ def _acquisition(
         reason = f"the signal could not be read: {damage}"
     elif damage is not None:
         chosen, rule, reason = None, "none", f"what may be a phase is damaged: {damage}"
+    elif chosen is None and damaged:  # the slices that enhance may be those that are damaged
+        damage = damaged[0]
+        reason = f"{reason}, in what could be read: {damage}"
     header = volumes[0].frames[0].header
     phases = tuple(
         Phase(

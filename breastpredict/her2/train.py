@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from breastpredict.errors import BreastPredictError, InputError
-from breastpredict.her2.cases import CLASSES, Her2Case
+from breastpredict.her2.cases import CLASSES, Her2Case, Her2Class
 from breastpredict.her2.train_cache import Crop, crop_of
 from breastpredict.her2.train_files import (
     CaseFailure,
@@ -178,20 +178,26 @@ def train_her2(
     training = config.training()
     say = progress or _silent
     pool = _pool(cases)
+    _check_counts([c.her2 for c in pool], config.minimum_per_class, "Add patients of these classes")
     split = _split(pool, config.seed)
     synthetic = _synthetic(pool)
     description = _description(pool, split, config, training, synthetic)
     out = Path(out)
+    network = _network(config.preset)
+    # Before a run is begun and a cohort is read for an hour: are there the weights to start from?
+    # A finished run does not need them.
+    start = "" if resume else _starting_weights(network, config.initial_weights)
     if open_run(out, description, resume=resume):
         return read_run(out)
     write_split(out, _split_rows(pool, split))
-
-    network = _network(config.preset)
-    # Before reading a cohort for an hour: are there the weights to start from?
-    say("weights", 1, 1, _starting_weights(network, config.initial_weights))
+    say("weights", 1, 1, start or _starting_weights(network, config.initial_weights))
     prepared, failures = _prepare(pool, out / "crops", int(network["image_size"]), say)
     write_failures(out, failures)
-    _check_counts(prepared, config.minimum_per_class)
+    _check_counts(
+        [p.case.her2 for p in prepared],
+        config.minimum_per_class,
+        "See failures.csv in the run folder for cases that could not be used",
+    )
     metadata = {
         "synthetic": synthetic,
         "training_data": training_ranges(
@@ -282,13 +288,13 @@ def _prepare(
     return prepared, failures
 
 
-def _check_counts(prepared: Sequence[_Prepared], minimum: int) -> None:
-    counts = Counter(p.case.her2 for p in prepared)
+def _check_counts(classes: Sequence[Her2Class | None], minimum: int, remedy: str) -> None:
+    counts = Counter(classes)
     few = [f"{name} {counts[name]}" for name in CLASSES if counts[name] < minimum]
     if few:
         raise InputError(
             f"Too few usable patients to train ({', '.join(few)}; at least {minimum} per class)",
-            remedy="See failures.csv in the run folder for cases that could not be used",
+            remedy=remedy,
         )
 
 

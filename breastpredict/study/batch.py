@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from breastpredict.errors import BreastPredictError, GateRefusal, InputError
+from breastpredict import __version__
+from breastpredict.errors import BreastPredictError, GateRefusal, InputError, reason_of
 from breastpredict.her2 import (
     Her2Case,
     Her2Model,
@@ -46,23 +49,31 @@ def run_batch(
 ) -> BatchResult:
     """Predict every case; a failed one costs a row in failures.csv, never the batch.
 
-    A case is done when its folder and its row are there and were made with these weights.
+    A case is done when its folder and its row are there and were made from what it would be made
+    from now: the same model, map, overridden gates, study, mask and version. A second run does
+    the others only.
 
     Raises:
         InputError: no usable model or results folder.
     """
     model = Her2Model.load(run, device)
     results = Results(out)
-    done = {row["case_key"]: row for row in results.predictions()}
-    marks = " ".join(sorted(model.weights.values()))
+    done = results.done()
+    settings = [
+        __version__,
+        # Weights by their hash, and thresholds and ranges, which change without them.
+        *(json.dumps(model.block(task), sort_keys=True) for task in model.weights),
+        str(explain),
+        *sorted(set(override_gates)),
+    ]
     predicted = skipped = failed = 0
     for number, case in enumerate(cases, start=1):
-        key = results.key(case.patient_id, str(case.study.resolve()))
-        folder = results.folder / key
-        if key in done and _made_with(folder, marks):
+        key = results.key("patient", case.patient_id)
+        made_from = results.key(*settings, *_inputs(case))
+        if done.get(key) == made_from:
             skipped += 1
             line = "done already"
-        elif predict_one(model, results, key, case, explain, override_gates):
+        elif predict_one(model, results, key, case, explain, override_gates, made_from):
             predicted += 1
             line = "predicted"
         else:
@@ -80,8 +91,13 @@ def predict_one(
     case: Her2Case,
     explain: Explain | None,
     override_gates: Sequence[str],
+    made_from: str,
 ) -> bool:
-    """One case of a cohort into its folder and its row; False where it failed or was refused."""
+    """One case of a cohort into its folder and its row; False where it failed or was refused.
+
+    ``made_from`` goes into the ledger with a prediction.
+    """
+    results.begin(key)
     row = {"patient_id": case.patient_id, "cohort": case.cohort}
     prepared: PreparedCase | None = None
     try:
@@ -100,12 +116,16 @@ def predict_one(
         _forget(results.folder / key)
         results.failed(key, {**row, "stage": "input", "reason": str(error)})
         return False
+    except OSError as error:  # where the disk is full, the row below ends the batch
+        _forget(results.folder / key)
+        results.failed(key, {**row, "stage": "files", "reason": reason_of(error)})
+        return False
     except Exception as error:  # one case must not end the batch, whatever is wrong with it
         _forget(results.folder / key)
-        reason = f"internal error: {type(error).__name__}"
+        reason = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
         results.failed(key, {**row, "stage": "internal", "reason": reason})
         return False
-    results.predicted(key, {**row, **prediction_row(prediction)})
+    results.predicted(key, {**row, **prediction_row(prediction)}, made_from)
     return True
 
 
@@ -132,9 +152,17 @@ def _forget(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _made_with(folder: Path, marks: str) -> bool:
-    try:
-        result = json.loads((folder / "result.json").read_text("utf-8"))
-        return " ".join(sorted(result["weights_sha256"].values())) == marks
-    except (OSError, ValueError, KeyError, AttributeError):
-        return False
+def _inputs(case: Her2Case) -> Iterator[str]:
+    """What the case's files are, wherever they lie: names and sizes, and the mask's content.
+
+    A mask is small and is edited; a study is large and is sent again, not edited.
+    """
+    for folder, folders, names in os.walk(case.study):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(folder, name)
+            size = path.stat().st_size if path.exists() else -1
+            yield f"{path.relative_to(case.study)} {size}"
+    if case.segmentation is not None:
+        with contextlib.suppress(OSError):  # that it cannot be read is said where it is used
+            yield hashlib.sha256(case.segmentation.read_bytes()).hexdigest()

@@ -29,11 +29,19 @@ from breastpredict.dicom import (
     write_report,
     write_segmentation,
 )
+from breastpredict.dicom.write_sc import burn_in
 from breastpredict.errors import GateRefusal
 from breastpredict.her2 import Her2Model, Her2Prediction, PreparedCase
+from breastpredict.her2.cases import LOW_VS_POSITIVE, ZERO_VS_REST
 from breastpredict.study.overlay import Pictures, draw
 
 _ALGORITHM = {"mask": "MANUAL", "point": "SEMIAUTOMATIC", "box": "SEMIAUTOMATIC"}
+_TASKS = {
+    ZERO_VS_REST: "Task 1: HER2-zero or not",
+    LOW_VS_POSITIVE: "Task 2: HER2-low or positive",
+}
+Views = list[tuple[str, str]]
+"""Data URI and caption."""
 _PACKAGES = ("numpy", "SimpleITK", "pydicom", "highdicom", "torch", "timm")
 
 
@@ -99,9 +107,9 @@ def write_case(folder: Path, prediction: Her2Prediction) -> None:
         write_capture(
             pictures.panel, phase, out / "capture.dcm", provenance=provenance, slice_index=k
         )
-        Image.fromarray(pictures.overlay).save(out / "overlay.png")
+        Image.fromarray(burn_in(pictures.overlay, provenance)).save(out / "overlay.png")
         _write_json(out / "result.json", result)
-        _write_html(out / "report.html", result, pictures)
+        _write_html(out / "report.html", result, _views(pictures, prediction.map_label, provenance))
 
 
 def write_refused(
@@ -125,10 +133,14 @@ def write_refused(
     }
     result = {**(_result(prepared) if prepared is not None else _common()), **result}
     with _whole(folder) as out:
-        pictures = None
+        views: Views = []
         if prepared is not None:
-            pictures = draw(prepared, None)
-            provenance = Provenance(phase=f"phase {prepared.phase.index} ({prepared.phase_reason})")
+            provenance = Provenance(
+                weights=model.weights,
+                phase=f"phase {prepared.phase.index} ({prepared.phase_reason})",
+                synthetic=model.synthetic,
+            )
+            views = _views(draw(prepared, None), "", provenance)
             write_report(
                 out / "report.dcm",
                 prepared.phase,
@@ -137,7 +149,7 @@ def write_refused(
                 slice_index=prepared.slice.index,
             )
         _write_json(out / "result.json", result)
-        _write_html(out / "report.html", result, pictures)
+        _write_html(out / "report.html", result, views)
 
 
 def _common() -> dict[str, Any]:
@@ -179,8 +191,16 @@ def _result(prepared: PreparedCase) -> dict[str, Any]:
             name: value if isinstance(value, str) or math.isfinite(value) else None
             for name, value in prepared.features.items()
         },
-        "warnings": list(prepared.warnings),
+        "warnings": [_without_paths(warning, prepared) for warning in prepared.warnings],
     }
+
+
+def _without_paths(text: str, prepared: PreparedCase) -> str:
+    """A warning that names files by phase and slice: paths often hold the patient's name."""
+    for phase in prepared.acquisition.phases:
+        for k, instance in enumerate(phase.instances):
+            text = text.replace(f"[{instance.path}]", f"(slice {k} of phase {phase.index})")
+    return text
 
 
 def _numbers(prediction: Her2Prediction) -> dict[str, Any]:
@@ -219,16 +239,19 @@ def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _write_html(path: Path, result: dict[str, Any], pictures: Pictures | None) -> None:
-    views = []
-    if pictures is not None:
-        captions = ["Slice with the tumour's outline and the region", "Region"]
-        images = [pictures.whole, pictures.zoom]
-        if result.get("map"):
-            captions.append(result["map"]["label"])
-            images.append(pictures.overlay)
-        views = [(data_uri(image), text) for image, text in zip(images, captions, strict=True)]
-    page = templates().get_template("case.html.j2").render(result=result, views=views)
+def _views(pictures: Pictures, map_label: str, provenance: Provenance) -> Views:
+    """Pictures and what they show. Copied out of the page, each still says its warnings."""
+    views = [
+        (pictures.whole, "Slice with the tumour's outline and the region"),
+        (pictures.zoom, "Region"),
+    ]
+    if map_label:
+        views.append((pictures.overlay, map_label))
+    return [(data_uri(burn_in(image, provenance)), text) for image, text in views]
+
+
+def _write_html(path: Path, result: dict[str, Any], views: Views) -> None:
+    page = templates().get_template("case.html.j2").render(result=result, views=views, tasks=_TASKS)
     path.write_text(page, encoding="utf-8")
 
 
@@ -245,7 +268,10 @@ def data_uri(rgb: NDArray[np.uint8], side: int | None = None) -> str:
 @contextmanager
 def _whole(folder: Path) -> Iterator[Path]:
     """A temporary folder that takes the place of ``folder`` when all is written."""
-    temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
+    prefix = f".part-{folder.name}-"
+    for left in folder.parent.glob(f"{prefix}*"):  # by a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
     try:
         yield temporary
         os.chmod(temporary, 0o755)

@@ -27,7 +27,7 @@ _ANCHORS = np.array(
 
 @dataclass(frozen=True)
 class Pictures:
-    """RGB pictures, uint8 ``[rows, columns, 3]``.
+    """RGB pictures, uint8 ``[rows, columns, 3]``; no warning is in them yet (`burn_in`).
 
     Attributes:
         whole: the slice with tumour outline and region.
@@ -71,9 +71,7 @@ def draw(prepared: PreparedCase, prediction: Her2Prediction | None) -> Pictures:
     zoom_side = prepared.roi.side_mm * _ZOOM
     zoom_view = _view(geometry, prepared.roi.center_ij, zoom_side)
     low, high = _window(sitk.GetArrayFromImage(prepared.slice_image)[0])
-    mask = prepared.mask[:, :, prepared.slice.index : prepared.slice.index + 1]
-    mask.SetOrigin(prepared.slice_image.GetOrigin())
-    mask.SetDirection(prepared.slice_image.GetDirection())
+    mask = prepared.mask.to_image(prepared.slice.index, prepared.slice.index + 1)
 
     def picture(view: Geometry) -> NDArray[np.float64]:
         values = sitk.GetArrayFromImage(resample_to(prepared.slice_image, view, "linear", 0.0))[0]
@@ -130,7 +128,7 @@ def _view(geometry: Geometry, center: tuple[float, float], side_mm: float) -> Ge
 
 
 def _framed(rgb: NDArray[np.float64], view: Geometry, prepared: PreparedCase) -> NDArray[np.uint8]:
-    """Region square, orientation letters, a 10 mm bar and the warning."""
+    """Region square, orientation letters and a 10 mm bar."""
     image = Image.fromarray(rgb.round().astype(np.uint8))
     pen = ImageDraw.Draw(image)
     grid = prepared.roi.grid(2)
@@ -148,14 +146,13 @@ def _framed(rgb: NDArray[np.float64], view: Geometry, prepared: PreparedCase) ->
         (axes[:, 0], -1, (4, middle)),
         (axes[:, 0], 1, (_PICTURE - 16, middle)),
         (axes[:, 1], -1, (middle, 4)),
-        (axes[:, 1], 1, (middle, _PICTURE - 38)),
+        (axes[:, 1], 1, (middle, _PICTURE - 20)),
     ):
         pen.text(place, _letter(axis * sign), fill=(255, 255, 0), font=font)
     bar = 10.0 / view.spacing[0]
     if pixel > 0 and bar < _PICTURE / 2:
-        pen.line([8, _PICTURE - 24, 8 + bar, _PICTURE - 24], fill=(255, 255, 255), width=2)
-        pen.text((12 + bar, _PICTURE - 32), "10 mm", fill=(255, 255, 255), font=font)
-    pen.text((6, _PICTURE - 18), "RESEARCH USE ONLY", fill=(255, 210, 0), font=font)
+        pen.line([8, _PICTURE - 12, 8 + bar, _PICTURE - 12], fill=(255, 255, 255), width=2)
+        pen.text((12 + bar, _PICTURE - 20), "10 mm", fill=(255, 255, 255), font=font)
     return np.asarray(image)
 
 

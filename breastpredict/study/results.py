@@ -1,4 +1,7 @@
-"""The tables of a results folder: predictions.csv and failures.csv, and the keys of its cases."""
+"""The tables of a results folder: predictions.csv and failures.csv, and the keys of its cases.
+
+A hidden ledger says what each prediction was made from; a second run compares it.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,17 @@ PREDICTIONS = (
     "overrides note"
 ).split()
 FAILURES = "patient_id case_key cohort stage reason".split()
+LEDGER = "case_key made_from".split()
 _SALT_BYTES = 32
+# What spreadsheets take for the start of a formula (OWASP, CSV injection), and the mark itself.
+_ARMED = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
 
 
 class Results:
     """A results folder.
 
-    Rows are kept by case key, so a case that is run again replaces its row. Tables are rewritten
-    whole and renamed.
+    Rows are kept by case key, so a case that is run again replaces its row, in its place. Tables
+    are rewritten whole and renamed.
 
     Raises:
         InputError: the folder cannot be written, or its salt is damaged.
@@ -49,45 +55,77 @@ class Results:
 
         Without the salt nobody can tell which patient a key stands for by trying identifiers.
         """
-        text = "\0".join(identity).encode()
+        text = "\0".join(identity).encode("utf-8", "surrogatepass")  # file names may be no UTF-8
         return hashlib.blake2b(text, key=self._salt, digest_size=8).hexdigest()
 
-    def predicted(self, key: str, row: Mapping[str, Any]) -> None:
-        """Record a prediction; a failure of the same case is forgotten."""
+    def begin(self, key: str) -> None:
+        """The case is about to be run: until `predicted`, what is there of it does not count."""
+        self._enter(key, "")
+
+    def predicted(self, key: str, row: Mapping[str, Any], made_from: str = "") -> None:
+        """Record a prediction; a failure of the same case is forgotten.
+
+        Args:
+            key: the case's.
+            row: of predictions.csv.
+            made_from: what the prediction depends on, in any form; see `done`.
+        """
         _update(self.folder / "predictions.csv", PREDICTIONS, key, {**row, "case_key": key})
         _update(self.folder / "failures.csv", FAILURES, key, None)
+        if made_from:  # last: a run killed before this does the case again
+            self._enter(key, made_from)
 
     def failed(self, key: str, row: Mapping[str, Any]) -> None:
         """Record a failure; a prediction of the same case is forgotten."""
         _update(self.folder / "failures.csv", FAILURES, key, {**row, "case_key": key})
         _update(self.folder / "predictions.csv", PREDICTIONS, key, None)
 
+    def done(self) -> dict[str, str]:
+        """Case key → what it was made from, of every case whose row and folder are there."""
+        rows = {row["case_key"] for row in self.predictions()}
+        return {
+            entry["case_key"]: entry["made_from"]
+            for entry in _read(self.folder / ".ledger.csv", LEDGER)
+            if entry["case_key"] in rows
+            and (self.folder / entry["case_key"] / "result.json").is_file()
+        }
+
     def predictions(self) -> list[dict[str, str]]:
         """The rows of predictions.csv."""
-        return _read(self.folder / "predictions.csv")
+        return _read(self.folder / "predictions.csv", PREDICTIONS)
 
     def failures(self) -> list[dict[str, str]]:
         """The rows of failures.csv."""
-        return _read(self.folder / "failures.csv")
+        return _read(self.folder / "failures.csv", FAILURES)
+
+    def _enter(self, key: str, made_from: str) -> None:
+        entry = {"case_key": key, "made_from": made_from}
+        _update(self.folder / ".ledger.csv", LEDGER, key, entry)
 
 
 def safe_cell(value: Any) -> str:
-    """A cell that no spreadsheet runs as a formula (OWASP, CSV injection)."""
+    """A cell that no spreadsheet runs as a formula; `plain_cell` gives the text back."""
     text = "" if value is None else str(value)
-    if text[:1] in ("=", "+", "-", "@", "\t", "\r") and not _is_number(text):
-        return "'" + text
-    return text
+    # A file name that is no UTF-8 comes as surrogates, which no text file can hold.
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return f"'{text}" if text.startswith(_ARMED) and not _is_number(text) else text
+
+
+def plain_cell(cell: str) -> str:
+    """The text that `safe_cell` made the cell of."""
+    return cell[1:] if cell.startswith("'") else cell
 
 
 def csv_text(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """Rows as CSV text, formulae disarmed."""
-    out = io.StringIO()
     names = list(columns)
-    writer = csv.DictWriter(out, names, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: safe_cell(row.get(name)) for name in names})
-    return out.getvalue()
+    lines = []
+    for cells in (names, *([safe_cell(row.get(name)) for name in names] for row in rows)):
+        out = io.StringIO()
+        # With CR in the terminator the writer quotes a cell that holds one; our lines end in LF.
+        csv.writer(out, lineterminator="\r\n").writerow(cells)
+        lines.append(out.getvalue()[:-2] + "\n")
+    return "".join(lines)
 
 
 def _is_number(text: str) -> bool:
@@ -99,27 +137,36 @@ def _is_number(text: str) -> bool:
 
 
 def _update(path: Path, columns: list[str], key: str, row: Mapping[str, Any] | None) -> None:
-    rows: list[Mapping[str, Any]] = [old for old in _read(path) if old["case_key"] != key]
-    if row is None and not path.exists():
-        return
+    """Put the row in the place of the one with its key, or at the end; None takes it out."""
+    old = _read(path, columns)
+    rows: list[Mapping[str, Any]] = []
+    for known in old:
+        if known["case_key"] != key:
+            rows.append(known)
+        elif row is not None:
+            rows.append(row)
+            row = None
     if row is not None:
         rows.append(row)
-    write_text(path, csv_text(columns, rows))
+    if rows != old:
+        write_text(path, csv_text(columns, rows))
 
 
-def _read(path: Path) -> list[dict[str, str]]:
+def _read(path: Path, columns: list[str]) -> list[dict[str, str]]:
     if not path.is_file():
         return []
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if rows and "case_key" not in rows[0]:
-        raise InputError("The table was not made by BreastPredict", path=path)
-    # A disarmed cell is read as what it stands for, or each rewriting would add a mark.
-    return [{k: v[1:] if _disarmed(v) else v for k, v in row.items()} for row in rows]
-
-
-def _disarmed(text: str | None) -> bool:
-    return bool(text) and text is not None and text[0] == "'" and safe_cell(text[1:]) == text
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            head, *rows = csv.reader(file, strict=True)
+        if head != columns or any(len(row) != len(columns) for row in rows):
+            raise ValueError("other columns")
+    except (ValueError, csv.Error) as error:
+        raise InputError(
+            "The table was not made by BreastPredict, or was changed",
+            path=path,
+            remedy="Choose another results folder, or take the table out of it",
+        ) from error
+    return [dict(zip(columns, map(plain_cell, row), strict=True)) for row in rows]
 
 
 def _salt(path: Path) -> bytes:
