@@ -67,7 +67,7 @@ def _joined(argv: Sequence[str]) -> list[str]:
     """``--seed-point -12,3,4`` as one word: argparse takes a leading minus for an option."""
     out: list[str] = []
     for word in argv:
-        if out and out[-1] in ("--seed-point", "--box") and word.startswith("-"):
+        if out and out[-1] in ("--seed-point", "--box", "--mask-order") and word.startswith("-"):
             out[-1] += f"={word}"
         else:
             out.append(word)

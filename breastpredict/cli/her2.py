@@ -45,13 +45,29 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     model.add_argument("--device", default="cpu", metavar="auto|cpu|cuda|...")
 
     predict = tasks.add_parser("predict", parents=[common, model], help="one case")
-    predict.add_argument("case", type=Path, metavar="CASE", help="folder of the study")
-    predict.add_argument("--segmentation", type=Path, metavar="FILE", help="SEG, NRRD or NIfTI")
+    predict.add_argument(
+        "case",
+        type=Path,
+        metavar="CASE",
+        help="folder, DICOMDIR, zip or Slicer database of the study; or a table of loaded volumes",
+    )
+    predict.add_argument("--study-uid", metavar="UID", help="which study, where CASE holds several")
+    predict.add_argument(
+        "--segmentation", type=Path, metavar="FILE", help="DICOM SEG, RTSTRUCT, NRRD, NIfTI, .npy"
+    )
     predict.add_argument("--segment", metavar="NAME", help="name or number of the tumour's segment")
+    predict.add_argument(
+        "--mask-order",
+        metavar="ORDER",
+        help="axes of a mask without a place in space, as its file has them: zyx, x,-y,z, ...",
+    )
     predict.add_argument("--seed-point", metavar="X,Y,Z", help="a point in the tumour, mm")
     predict.add_argument("--box", metavar="X,Y,Z,X,Y,Z", help="a box around the tumour, mm")
     predict.add_argument("--coordinates", choices=("LPS", "RAS"), default="LPS")
     predict.add_argument("--laterality", choices=("R", "L"))
+    predict.add_argument(
+        "--acquisition", type=int, metavar="N", help="as inspect counts them, where several fit"
+    )
     predict.add_argument("--phase", type=int, metavar="N", help="instead of the early phase")
     predict.add_argument("--margin", type=float, help="around the tumour, share of its side")
     predict.add_argument("--json", action="store_true", help="print the result for programs")
@@ -107,9 +123,12 @@ def _predict(options: argparse.Namespace) -> int:
             segmentation=options.segmentation,
             seed_point_lps=point[0] if point else None,
             box_lps=(box[0], box[1]) if box else None,
+            study_uid=options.study_uid,
             laterality=options.laterality,
+            acquisition=options.acquisition,
             phase=options.phase,
             segment=options.segment,
+            mask_order=options.mask_order,
             margin=margin,
         )
         explain = None if options.explain == "none" else options.explain

@@ -16,7 +16,12 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     inspect = commands.add_parser(
         "inspect", parents=[common], help="what a folder holds: phases, times, the early one, why"
     )
-    inspect.add_argument("folder", type=Path, metavar="FOLDER")
+    inspect.add_argument(
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="or DICOMDIR, zip, Slicer DICOM database, table of loaded volumes",
+    )
     inspect.add_argument("--json", action="store_true", help="for programs")
     inspect.set_defaults(run=_inspect)
 

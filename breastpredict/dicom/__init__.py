@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from breastpredict.dicom.index import index_folder, read_study
+from breastpredict.dicom.index import index_folder, read_study, source_files
 from breastpredict.dicom.inspect import inspect_folder, inspect_text
+from breastpredict.dicom.loaded import NO_DICOM, LoadedPhase, study_from_volumes
 from breastpredict.dicom.masks import Mask, read_mask
 from breastpredict.dicom.provenance import Provenance, Written
-from breastpredict.dicom.study import DceAcquisition, Instance, Phase, RejectedSeries, Study
+from breastpredict.dicom.study import (
+    DceAcquisition,
+    Decision,
+    Instance,
+    Phase,
+    RejectedSeries,
+    Study,
+)
 from breastpredict.dicom.write_pm import write_parametric_map
 from breastpredict.dicom.write_sc import write_capture
 from breastpredict.dicom.write_seg import write_segmentation
 from breastpredict.dicom.write_sr import write_report
 
 __all__ = [
+    "NO_DICOM",
     "DceAcquisition",
+    "Decision",
     "Instance",
+    "LoadedPhase",
     "Mask",
     "Phase",
     "Provenance",
@@ -26,6 +37,8 @@ __all__ = [
     "inspect_text",
     "read_mask",
     "read_study",
+    "source_files",
+    "study_from_volumes",
     "write_capture",
     "write_parametric_map",
     "write_report",

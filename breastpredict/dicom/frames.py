@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from breastpredict.dicom.headers import MR_ENHANCED, Header
+from breastpredict.dicom.headers import Header
 from breastpredict.errors import InputError
 
 TEMPORAL_KEYS = (
     "TemporalPositionIdentifier",
     "TemporalPositionIndex",
     "TemporalPositionTimeOffset",
+    "PhilipsDynamicScanBegin",
     "AcquisitionTime",
+    "AcquisitionDateTime",
     "TriggerTime",
     "ContentTime",
     "AcquisitionNumber",
 )
 """What may tell the phases of one series apart, in the order of trust."""
+
+CLOCKS = ("AcquisitionTime", "ContentTime")
+"""Keys that are times of day and so start again at midnight."""
+
+REMEDY = "Send the study again from the scanner or PACS"
+_COMPONENTS = ("M", "P", "R", "I")
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,10 @@ class Frame:
         matrix: (columns, rows).
         times: temporal key → number (seconds of day, ms, index), where present.
         duration_s: how long its acquisition took, None where unknown.
-        component: M, P, R, I (magnitude, phase, ...) or empty.
+        marks: what tells it from other images at the same place and time (flip angle, echo time,
+            component, label ...), name → value.
+        sequence: RepetitionTime and EchoTime in ms, FlipAngle in degrees, where stated.
+        contrast: "pre" or "post" where the header states it (0018,9344), else empty.
         rescale: (slope, intercept).
     """
 
@@ -45,9 +55,11 @@ class Frame:
     orientation: tuple[float, ...]
     spacing: tuple[float, float]
     matrix: tuple[int, int]
-    times: dict[str, float]
+    times: Mapping[str, float]
     duration_s: float | None
-    component: str
+    marks: Mapping[str, str]
+    sequence: Mapping[str, float]
+    contrast: str
     rescale: tuple[float, float]
 
     @property
@@ -56,39 +68,86 @@ class Frame:
         return (self.header.number("InstanceNumber") or 0.0) * 1e6 + (self.number or 0)
 
 
-def frames_of(header: Header) -> list[Frame]:
-    """The frames of one MR file.
+def classic_frame(header: Header) -> Frame:
+    """The slice of a classic MR file.
 
     Raises:
         InputError: a geometry tag is missing or no number; the message names the tag and the file.
     """
-    if header.text("SOPClassUID") in MR_ENHANCED:
-        return list(_enhanced(header))
-    position = _numbers(header, "ImagePositionPatient", 3)
-    orientation = _numbers(header, "ImageOrientationPatient", 6)
-    row_spacing, column_spacing = _numbers(header, "PixelSpacing", 2)
-    rows, columns = _numbers(header, "Rows", 1)[0], _numbers(header, "Columns", 1)[0]
-    _check_geometry(header, orientation, row_spacing, column_spacing)
-    times = {}
+    position = geometry_numbers(header, "ImagePositionPatient", 3)
+    orientation = geometry_numbers(header, "ImageOrientationPatient", 6)
+    row_spacing, column_spacing = geometry_numbers(header, "PixelSpacing", 2)
+    check_plane(header, orientation, row_spacing, column_spacing)
+    return Frame(
+        header,
+        None,
+        (position[0], position[1], position[2]),
+        orientation,
+        (column_spacing, row_spacing),
+        matrix_of(header),
+        _classic_times(header),
+        header.number("AcquisitionDuration"),
+        _classic_marks(header),
+        sequence_of(header),
+        "",
+        (_or(header.number("RescaleSlope"), 1.0), _or(header.number("RescaleIntercept"), 0.0)),
+    )
+
+
+def sequence_of(header: Header) -> dict[str, float]:
+    """What the pulse sequence was, as a classic header states it (ms, degrees)."""
+    found = {name: header.number(name) for name in ("RepetitionTime", "EchoTime", "FlipAngle")}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _or(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
+
+
+def _classic_times(header: Header) -> dict[str, float]:
+    times: dict[str, float | None] = {}
     for key in TEMPORAL_KEYS:
-        clock = key in ("AcquisitionTime", "ContentTime")
-        value = seconds_of_day(header.text(key)) if clock else header.number(key)
-        if value is not None:
-            times[key] = value
-    return [
-        Frame(
-            header,
-            None,
-            (position[0], position[1], position[2]),
-            orientation,
-            (column_spacing, row_spacing),
-            (int(columns), int(rows)),
-            times,
-            header.number("AcquisitionDuration"),
-            _component(header),
-            (header.number("RescaleSlope") or 1.0, header.number("RescaleIntercept") or 0.0),
-        )
-    ]
+        if key in CLOCKS:
+            times[key] = seconds_of_day(header.text(key))
+        elif key == "AcquisitionDateTime":
+            times[key] = moment(header.text(key))
+        elif key == "PhilipsDynamicScanBegin":
+            times[key] = header.number(key) if header.private(key) else None
+        else:
+            times[key] = header.number(key)
+    return {key: value for key, value in times.items() if value is not None}
+
+
+def _classic_marks(header: Header) -> dict[str, str]:
+    kinds = [part for part in header.text("ImageType").upper().split("\\")[2:] if part]
+    private = (header.private("PhilipsImageTypeMR"),)
+    return marked(
+        component=component_of(kinds),
+        image_type=" ".join([*kinds, *filter(None, private)]),
+        flip_angle=_number_text(header.number("FlipAngle")),
+        echo_time=_number_text(header.number("EchoTime")),
+        b_value=_number_text(header.number("DiffusionBValue")),
+        label=header.private("PhilipsLabelType"),
+        side=header.text("ImageLaterality") or header.text("Laterality"),
+    )
+
+
+def _number_text(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
+
+
+def marked(**marks: str) -> dict[str, str]:
+    """Marks by name, empty ones left out."""
+    return {name.replace("_", " "): value for name, value in marks.items() if value}
+
+
+def component_of(kinds: list[str]) -> str:
+    """Magnitude, phase, real or imaginary, from ImageType (PS3.3 C.8.3.1.1.1 and its habits)."""
+    for part in kinds:
+        for mark in _COMPONENTS:
+            if part in (mark, f"{mark}_FFE", f"{mark}_SE", f"{mark}_IR", f"{mark}_PCA"):
+                return mark
+    return ""
 
 
 def seconds_of_day(text: str) -> float | None:
@@ -102,29 +161,41 @@ def seconds_of_day(text: str) -> float | None:
     return hours * 3600 + minutes * 60 + seconds + (float(f"0.{fraction}") if fraction else 0.0)
 
 
-def _component(header: Header) -> str:
-    """Magnitude, phase, real or imaginary, from ImageType (PS3.3 C.8.3.1.1.1 and its habits)."""
-    parts = header.text("ImageType").upper().split("\\")[2:]
-    for part in parts:
-        for mark in ("M", "P", "R", "I"):
-            if part in (mark, f"{mark}_FFE", f"{mark}_SE", f"{mark}_IR"):
-                return mark
-    return ""
+def moment(value: object) -> float | None:
+    """A DICOM DT as seconds since an arbitrary day; differences are what counts."""
+    digits, _, fraction = str(value or "").partition(".")
+    fraction = fraction.partition("+")[0].partition("-")[0]
+    try:
+        found = datetime.strptime(digits[:14], "%Y%m%d%H%M%S")
+    except ValueError:
+        return None
+    seconds = (found - datetime(2000, 1, 1)).total_seconds()
+    return seconds + (float(f"0.{fraction}") if fraction.isdigit() else 0.0)
 
 
-def _numbers(header: Header, keyword: str, count: int) -> tuple[float, ...]:
+def matrix_of(header: Header) -> tuple[int, int]:
+    """(columns, rows)."""
+    rows, columns = (geometry_numbers(header, name, 1)[0] for name in ("Rows", "Columns"))
+    if not (1 <= rows <= 65535 and 1 <= columns <= 65535):
+        raise InputError("Rows and Columns are no size of an image", path=header.path)
+    return int(columns), int(rows)
+
+
+def geometry_numbers(header: Header, keyword: str, count: int) -> tuple[float, ...]:
+    """The values of a tag without which nothing has a place.
+
+    Raises:
+        InputError: missing or unusable.
+    """
     values = header.numbers(keyword)
     if len(values) != count:
         what = "is missing" if not header.text(keyword) else "holds no usable numbers"
-        raise InputError(
-            f"The tag {keyword} {what}",
-            path=header.path,
-            remedy="Send the study again from the scanner or PACS",
-        )
+        raise InputError(f"The tag {keyword} {what}", path=header.path, remedy=REMEDY)
     return values
 
 
-def _check_geometry(header: Header, orientation: tuple[float, ...], *spacing: float) -> None:
+def check_plane(header: Header, orientation: tuple[float, ...], *spacing: float) -> None:
+    """Raise InputError for axes that are not perpendicular and pixels without a size."""
     row, column = orientation[:3], orientation[3:]
     lengths = [sum(x * x for x in v) ** 0.5 for v in (row, column)]
     dot = sum(a * b for a, b in zip(row, column, strict=True))
@@ -132,81 +203,3 @@ def _check_geometry(header: Header, orientation: tuple[float, ...], *spacing: fl
         raise InputError("ImageOrientationPatient holds no right angle", path=header.path)
     if min(spacing) <= 0:
         raise InputError("PixelSpacing is not above zero", path=header.path)
-
-
-def _enhanced(header: Header) -> Iterator[Frame]:
-    data = header.dataset
-    if data is None:
-        raise InputError("The file's header is damaged", path=header.path)
-    try:
-        shared = data.SharedFunctionalGroupsSequence[0]
-        groups = list(data.PerFrameFunctionalGroupsSequence)
-    except (AttributeError, IndexError) as error:
-        raise InputError(
-            "The functional groups of the Enhanced MR file are missing", path=header.path
-        ) from error
-    if len(groups) != (header.number("NumberOfFrames") or 0):
-        raise InputError(
-            "NumberOfFrames and PerFrameFunctionalGroupsSequence disagree", path=header.path
-        )
-    rows, columns = _numbers(header, "Rows", 1)[0], _numbers(header, "Columns", 1)[0]
-    for number, group in enumerate(groups, start=1):
-
-        def find(sequence: str, keyword: str, group: Any = group) -> Any:
-            for source in (group, shared):
-                items = source.get(sequence)
-                if items and keyword in items[0] and items[0][keyword].value is not None:
-                    return items[0][keyword].value
-            return None
-
-        def numbers(sequence: str, keyword: str, count: int, find: Any = find) -> tuple[float, ...]:
-            value = find(sequence, keyword)
-            if value is None or len(value) != count:
-                raise InputError(f"The tag {keyword} is missing", path=header.path)
-            return tuple(float(x) for x in value)
-
-        position = numbers("PlanePositionSequence", "ImagePositionPatient", 3)
-        orientation = numbers("PlaneOrientationSequence", "ImageOrientationPatient", 6)
-        row_spacing, column_spacing = numbers("PixelMeasuresSequence", "PixelSpacing", 2)
-        _check_geometry(header, orientation, row_spacing, column_spacing)
-        times: dict[str, float] = {}
-        index = find("FrameContentSequence", "TemporalPositionIndex")
-        if index is not None:
-            times["TemporalPositionIndex"] = float(index)
-        offset = find("TemporalPositionSequence", "TemporalPositionTimeOffset")
-        if offset is not None:
-            times["TemporalPositionTimeOffset"] = float(offset)
-        start = _moment(find("FrameContentSequence", "FrameAcquisitionDateTime"))
-        if start is not None:
-            times["AcquisitionTime"] = start
-        trigger = find("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime")
-        if trigger is not None:
-            times["TriggerTime"] = float(trigger)
-        duration = find("FrameContentSequence", "FrameAcquisitionDuration")
-        component = find("MRImageFrameTypeSequence", "ComplexImageComponent") or ""
-        slope = find("PixelValueTransformationSequence", "RescaleSlope")
-        intercept = find("PixelValueTransformationSequence", "RescaleIntercept")
-        yield Frame(
-            header,
-            number,
-            (position[0], position[1], position[2]),
-            orientation,
-            (column_spacing, row_spacing),
-            (int(columns), int(rows)),
-            times,
-            None if not duration else float(duration) / 1000.0,
-            "" if component == "MIXED" else str(component)[:1],
-            (float(slope if slope is not None else 1), float(intercept or 0)),
-        )
-
-
-def _moment(value: Any) -> float | None:
-    """A DICOM DT as seconds since an arbitrary day; differences are what counts."""
-    digits, _, fraction = str(value or "").partition(".")
-    fraction = fraction.partition("+")[0].partition("-")[0]
-    try:
-        moment = datetime.strptime(digits[:14], "%Y%m%d%H%M%S")
-    except ValueError:
-        return None
-    seconds = (moment - datetime(2000, 1, 1)).total_seconds()
-    return seconds + (float(f"0.{fraction}") if fraction.isdigit() else 0.0)

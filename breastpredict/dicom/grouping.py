@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from breastpredict.dicom.frames import sequence_of
 from breastpredict.dicom.headers import Header
 from breastpredict.dicom.phases import Volume
 from breastpredict.dicom.timing import order_in_time
@@ -26,18 +27,28 @@ def group_volumes(volumes: Sequence[Volume]) -> list[list[Volume]]:
 
 
 def _same_acquisition(a: Volume, b: Volume) -> bool:
-    first, second = a.frames[0].header, b.frames[0].header
-    if first.text("FrameOfReferenceUID") != second.text("FrameOfReferenceUID"):
+    if a.header.text("FrameOfReferenceUID") != b.header.text("FrameOfReferenceUID"):
         return False
-    if a.label != b.label or not a.geometry.same_grid(b.geometry, 0.05):
+    if not _same_kind(a, b) or not a.geometry.same_grid(b.geometry, 0.05):
         return False
-    return _same_sequence(first, second)
+    return _same_sequence(a.frames[0].sequence, b.frames[0].sequence)
 
 
-def _same_sequence(first: Header, second: Header) -> bool:
-    for keyword in ("RepetitionTime", "EchoTime", "FlipAngle"):
-        x, y = first.number(keyword), second.number(keyword)
-        if x is not None and y is not None and abs(x - y) > 0.05 * max(abs(x), abs(y)):
+def _same_kind(a: Volume, b: Volume) -> bool:
+    """Whether they are images of one kind: of water, of one flip angle, labelled or not.
+
+    What tells the kinds of one series apart must agree; where a series holds one kind only, nothing
+    but the label is asked, because pre and post may be processed differently.
+    """
+    names = {*a.apart, *b.apart, "label"}
+    mine, theirs = a.frames[0].marks, b.frames[0].marks
+    return all(mine.get(name) == theirs.get(name) for name in names)
+
+
+def _same_sequence(first: Mapping[str, float], second: Mapping[str, float]) -> bool:
+    for keyword in first.keys() & second.keys():
+        x, y = first[keyword], second[keyword]
+        if abs(x - y) > 0.05 * max(abs(x), abs(y)):
             return False
     return True
 
@@ -62,7 +73,7 @@ def damage_of(
     the acquisition's sequence, matrix and orientation; a volume that stands alone, when its slices
     lie in the planes of the acquisition's: it has lost some at an end.
     """
-    own = group[0].frames[0].header
+    own, sequence = group[0].header, group[0].frames[0].sequence
     for header, error in damaged:
         alike = all(
             header.text(keyword) in ("", own.text(keyword))
@@ -70,14 +81,14 @@ def damage_of(
         )
         axes, others = (h.numbers("ImageOrientationPatient") for h in (own, header))
         turned = len(axes) == len(others) == 6 and not np.allclose(axes, others, atol=1e-2)
-        if alike and not turned and _same_sequence(own, header):
+        if alike and not turned and _same_sequence(sequence, sequence_of(header)):
             return error
     for volume in singles:
-        header = volume.frames[0].header
+        header = volume.header
         if (
             header.text("FrameOfReferenceUID") == own.text("FrameOfReferenceUID")
-            and volume.label == group[0].label
-            and _same_sequence(own, header)
+            and _same_kind(volume, group[0])
+            and _same_sequence(sequence, volume.frames[0].sequence)
             and group[0].geometry.find_slab(volume.geometry, 0.05) is not None
         ):
             return incomplete(

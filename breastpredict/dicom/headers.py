@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
-from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.errors import InvalidDicomError
 
 from breastpredict.errors import InputError
@@ -36,17 +36,31 @@ KEYWORDS = (
 ).split()
 """What indexing asks of a header."""
 
-_PRIVATE = {
-    (0x0019, 0x105A): "GEAcquisitionDuration",  # µs, of the whole series
-    (0x2005, 0x1011): "PhilipsImageTypeMR",
-    (0x2005, 0x1429): "PhilipsLabelType",  # label or control, in perfusion by spin labelling
+PRIVATE: dict[str, tuple[int, int, str, str]] = {
+    # name: group, element, VR, how the name of its creator starts
+    "GEAcquisitionDuration": (0x0019, 0x105A, "FL", "GEMS_ACQU_01"),  # µs, of the whole series
+    "PhilipsImageTypeMR": (0x2005, 0x1011, "CS", "Philips MR Imaging DD"),
+    "PhilipsDynamicScanBegin": (0x2005, 0x10A0, "FL", "Philips MR Imaging DD"),  # s from the first
+    "PhilipsLabelType": (0x2005, 0x1429, "CS", "Philips MR Imaging DD"),  # label or control
+}
+"""Private attributes that vendors tell phases by (dcm2niix and the vendors' conformance statements
+agree on them). They count only where their creator stands in its place (PS3.5 7.8.1)."""
+
+_PRIVATE = {(group, element): name for name, (group, element, _, _) in PRIVATE.items()}
+_CREATORS = {
+    (group, element >> 8): f"Creator{group:04X}{element >> 8:02X}" for group, element in _PRIVATE
 }
 _WANTED: dict[tuple[int, int], str] = {
     **{(tag >> 16, tag & 0xFFFF): k for k in KEYWORDS if (tag := tag_for_keyword(k)) is not None},
     **_PRIVATE,
+    **_CREATORS,
 }
 _NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
-_VRS = {pair: dictionary_VR((pair[0] << 16) | pair[1]) for pair in _WANTED if pair not in _PRIVATE}
+_VRS = {
+    **{pair: dictionary_VR(pair[0] << 16 | pair[1]) for pair in _WANTED if pair[0] % 2 == 0},
+    **{(group, element): vr for group, element, vr, _ in PRIVATE.values()},
+    **dict.fromkeys(_CREATORS, "LO"),
+}
 _LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
 _EXPLICIT, _IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
 _HEAD = 16384
@@ -77,6 +91,12 @@ class Header:
     def text(self, keyword: str) -> str:
         """The value, empty when absent."""
         return self.values.get(keyword, "")
+
+    def private(self, name: str) -> str:
+        """A private value (see `PRIVATE`), empty when absent or of another creator."""
+        group, element, _, creator = PRIVATE[name]
+        owner = self.text(f"Creator{group:04X}{element >> 8:02X}")
+        return self.text(name) if owner.upper().startswith(creator.upper()) else ""
 
     def numbers(self, keyword: str) -> tuple[float, ...]:
         """The values as finite numbers; empty when absent or not numbers."""
@@ -199,7 +219,8 @@ def _scan(path: Path) -> Header | None:
                 if len(raw) < length:
                     file.seek(start)
                     raw = file.read(length)
-                values[keyword] = _decode(raw, vr.decode() if explicit else _VRS.get(pair, "UN"))
+                stated = vr.decode() if explicit else "UN"
+                values[keyword] = _decode(raw, _VRS[pair] if stated == "UN" else stated)
             position = start + length
 
 
@@ -253,8 +274,6 @@ def _decode(raw: bytes, vr: str) -> str:
         return "\\".join(
             str(x) for x in struct.unpack(f"<{count}{code}", raw[: count * struct.calcsize(code)])
         )
-    if vr == "UN" and not raw.isascii():
-        return ""
     return "\\".join(part.strip(" \0\r\n\t") for part in raw.decode("latin-1").split("\\"))
 
 
@@ -273,11 +292,13 @@ def _by_pydicom(path: Path) -> Header | None:
             if pair not in source:
                 continue
             value = source[pair].value
-            if value is None or isinstance(value, bytes):
+            if value is None:
+                continue
+            if isinstance(value, bytes):  # written as UN
+                values[_WANTED[pair]] = _decode(value, _VRS[pair])
                 continue
             parts = value if isinstance(value, (list, pydicom.multival.MultiValue)) else [value]
-            name = _PRIVATE.get(pair) or keyword_for_tag((pair[0] << 16) | pair[1])
-            values[name] = "\\".join(str(part).strip(" \0\r\n\t") for part in parts)
+            values[_WANTED[pair]] = "\\".join(str(part).strip(" \0\r\n\t") for part in parts)
         if start := _injection_of_enhanced(data):
             values.setdefault("ContrastBolusStartTime", start)
     except Exception:  # a damaged value found while converting

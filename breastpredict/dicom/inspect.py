@@ -11,17 +11,20 @@ from breastpredict.dicom.index import index_folder
 from breastpredict.dicom.study import DceAcquisition, Study
 
 
-def inspect_folder(folder: str | os.PathLike[str]) -> dict[str, Any]:
+def inspect_folder(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Studies, acquisitions, phases and the chosen one, as plain values for JSON (design §3).
 
     No patient identifiers; UIDs of study and series, because programs need them.
 
+    Args:
+        path: whatever `breastpredict.dicom.read_study` reads; several patients are no error here.
+
     Raises:
-        InputError: no DICOM file in the folder.
+        InputError: there is no DICOM file.
     """
     return {
         "note": RESEARCH_USE_ONLY,
-        "studies": [_study(study) for study in index_folder(folder)],
+        "studies": [_study(study) for study in index_folder(path)],
     }
 
 
@@ -29,31 +32,43 @@ def inspect_text(found: dict[str, Any]) -> str:
     """The same in words."""
     lines = []
     for number, study in enumerate(found["studies"], start=1):
-        lines.append(
-            f"Study {number}: {study['modality']}, {study['manufacturer'] or 'maker not stated'}"
-        )
+        maker = study["manufacturer"] or "maker not stated"
+        lines.append(f"Study {number}: {study['modality']}, {maker}, from a {study['source']}")
+        lines.extend(f"  note: {note}" for note in study["notes"])
         for dce in study["dce"]:
             side = {"R": "right breast", "L": "left breast", "B": "both breasts"}.get(
                 dce["laterality"], "laterality unknown"
             )
             i, j, k = dce["size"]
             spacing = " × ".join(f"{x:.3g}" for x in dce["spacing_mm"])
+            kind = f", {dce['kind']}" if dce["kind"] else ""
             lines.append(
-                f"  DCE, {side}: {len(dce['phases'])} phases of {i} × {j} × {k}, {spacing} mm, "
-                f"{dce['plane']}, told apart by {dce['key']}"
+                f"  DCE {dce['number']}, {side}{kind}: {len(dce['phases'])} phases of "
+                f"{i} × {j} × {k}, {spacing} mm, {dce['plane']}, told apart by {dce['key']}"
             )
-            lines.append(f"    {'phase':>5}  {'time':>9}  {'role':<7}  slices  early")
+            lines.append(f"    {'phase':>5}  {'time':>9}  {'signal':>7}  {'role':<7}  slices")
             for phase in dce["phases"]:
                 when = "?" if phase["time_s"] is None else f"{phase['time_s']:.1f} s"
                 mark = "  <- early" if phase["index"] == dce["chosen"] else ""
+                change = phase["enhancement"]
+                signal = "" if change is None else f"{change:+.0%}"
                 lines.append(
-                    f"    {phase['index']:>5}  {when:>9}  {phase['role']:<7}  "
+                    f"    {phase['index']:>5}  {when:>9}  {signal:>7}  {phase['role']:<7}  "
                     f"{phase['slices']:>6}{mark}"
                 )
             lines.append(f"    times are counted from: {dce['phases'][0]['time_origin']}")
             chosen = "none" if dce["chosen"] is None else f"phase {dce['chosen']}"
             lines.append(f"    early phase: {chosen} ({dce['rule']}): {dce['reason']}")
             lines.extend(f"    note: {warning}" for warning in dce["warnings"])
+            lines.append("    why:")
+            for decision in dce["decisions"]:
+                if decision["what"] == "early phase":
+                    continue  # said above
+                by = f" by {decision['by']}" if decision["by"] else ""
+                lines.append(f"      {decision['what']}{by}")
+                lines.extend(
+                    f"        {name}: {finding}" for name, finding in decision["details"].items()
+                )
         if not study["dce"]:
             lines.append("  no DCE acquisition")
         if study["segmentations"]:
@@ -71,7 +86,9 @@ def _study(study: Study) -> dict[str, Any]:
         "study_uid": study.study_uid,
         "modality": study.modality,
         "manufacturer": study.manufacturer,
-        "dce": [_dce(acquisition) for acquisition in study.dce],
+        "source": study.source,
+        "notes": list(study.notes),
+        "dce": [_dce(number, acquisition) for number, acquisition in enumerate(study.dce, start=1)],
         "ultrasound": [],
         "slides": [],
         "segmentations": len(study.segmentations),
@@ -83,9 +100,11 @@ def _study(study: Study) -> dict[str, Any]:
     }
 
 
-def _dce(acquisition: DceAcquisition) -> dict[str, Any]:
+def _dce(number: int, acquisition: DceAcquisition) -> dict[str, Any]:
     geometry = acquisition.phases[0].geometry
     return {
+        "number": number,
+        "kind": acquisition.kind,
         "laterality": acquisition.laterality,
         "phases": [
             {
@@ -94,7 +113,8 @@ def _dce(acquisition: DceAcquisition) -> dict[str, Any]:
                 "time_origin": phase.time_origin,
                 "role": phase.role,
                 "series_uid": phase.series_uid,
-                "slices": len(phase.instances),
+                "enhancement": phase.enhancement,
+                "slices": phase.geometry.size[2],
             }
             for phase in acquisition.phases
         ],
@@ -103,6 +123,9 @@ def _dce(acquisition: DceAcquisition) -> dict[str, Any]:
         "reason": acquisition.reason,
         "warnings": list(acquisition.warnings),
         "key": acquisition.key,
+        "decisions": [
+            {"what": d.what, "by": d.by, "details": dict(d.details)} for d in acquisition.decisions
+        ],
         "size": list(geometry.size),
         "spacing_mm": [round(x, 5) for x in geometry.spacing],
         "plane": geometry.plane,

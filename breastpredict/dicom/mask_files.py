@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from breastpredict.dicom.itk import quietly
 from breastpredict.dicom.segments import Segment, choose_segment
 from breastpredict.errors import InputError
 from breastpredict.imaging import BoxedMask, Geometry
@@ -73,16 +74,13 @@ def mask_from_file(
 
 
 def _read(path: Path) -> sitk.Image:
-    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK prints what is raised here
     try:
-        image = sitk.ReadImage(str(path))
+        with quietly():
+            image = sitk.ReadImage(str(path))
     except RuntimeError as error:
         raise InputError(
             "The segmentation is damaged or of an unknown kind", path=path, remedy=_KINDS
         ) from error
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
         image = image[:, :, :, 0]
     if image.GetDimension() != 3:

@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom.pixels.utils import pixel_array
 
+from breastpredict.dicom.itk import quietly
 from breastpredict.errors import InputError
 
 _DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -106,13 +107,10 @@ def _by_gdcm(source: FrameSource, first: Exception) -> NDArray[Any]:
     )
     if not pydicom.uid.UID(source.syntax).is_compressed:
         raise failure from first
-    warnings = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # GDCM prints what we raise
     try:
-        image = sitk.ReadImage(str(source.path))
+        with quietly():
+            image = sitk.ReadImage(str(source.path))
     except RuntimeError as error:
         raise failure from error
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(warnings)
     values = sitk.GetArrayFromImage(image)[source.frame].astype(np.float64)
     return np.asarray(np.round((values - source.intercept) / source.slope))  # GDCM rescales

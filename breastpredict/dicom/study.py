@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
+import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from breastpredict.dicom.pixels import FrameSource, read_frames
 from breastpredict.errors import InputError
@@ -30,6 +34,17 @@ class Instance:
     source: FrameSource = field(repr=False, compare=False)
 
 
+class VolumeSource(Protocol):
+    """Pixels of a phase that is no DICOM."""
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Slices ``[start, stop)`` as ``[k, j, i]``.
+
+        Raises:
+            InputError: they cannot be read.
+        """
+
+
 @dataclass(frozen=True)
 class Phase:
     """One time point of a DCE acquisition.
@@ -39,10 +54,14 @@ class Phase:
         time_s: centre of the acquisition in seconds from ``time_origin`` (its start where the
             duration is unknown); NaN where no tag tells a time.
         time_origin: what the time is counted from, in words.
-        role: "pre", "post" (confirmed from the signal) or "unknown".
-        series_uid: its series.
+        role: "pre", "post" (confirmed from the signal, or stated by the user for loaded volumes)
+            or "unknown".
+        enhancement: of its brightest changes against the first phase, as a share of the tissue's
+            signal (see `breastpredict.dicom.timing.ENHANCEMENT`); None where not measured.
+        series_uid: its series; empty for a loaded volume.
         geometry: its grid; k runs along the cross product of row and column direction.
-        instances: one for each slice k.
+        instances: one for each slice k; none for a loaded volume.
+        volume: where the pixels of a loaded volume come from.
     """
 
     index: int
@@ -52,6 +71,13 @@ class Phase:
     series_uid: str
     geometry: Geometry
     instances: tuple[Instance, ...] = field(repr=False)
+    volume: VolumeSource | None = field(default=None, repr=False, compare=False)
+    enhancement: float | None = None
+
+    @property
+    def is_dicom(self) -> bool:
+        """Whether DICOM objects can refer to it."""
+        return bool(self.instances)
 
     def read(self) -> sitk.Image:
         """The whole volume, float32, rescale applied.
@@ -69,8 +95,25 @@ class Phase:
             InputError: pixels are missing, truncated or cannot be decoded.
         """
         slab = self.geometry.slab(start, stop)
+        if self.volume is not None:
+            return slab.to_image(self.volume.read(start, stop))
         sources = [instance.source for instance in self.instances[start:stop]]
         return slab.to_image(read_frames(sources))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Something that was decided about an acquisition, and why.
+
+    Attributes:
+        what: "phases", "times", "roles", "laterality" or "early phase".
+        by: what decided it.
+        details: what else was looked at, name → finding.
+    """
+
+    what: str
+    by: str
+    details: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,6 +128,8 @@ class DceAcquisition:
         reason: the rule's numbers, in words.
         warnings: what disagreed.
         key: the tag that told the phases apart.
+        kind: what tells it from other images of its series, such as "flip angle 15"; or empty.
+        decisions: how everything above was found.
         modality, manufacturer: of its series.
         damage: why no phase was chosen, where damaged or missing files are the reason.
     """
@@ -96,6 +141,8 @@ class DceAcquisition:
     reason: str
     warnings: tuple[str, ...]
     key: str = ""
+    kind: str = ""
+    decisions: tuple[Decision, ...] = ()
     modality: str = "MR"
     manufacturer: str = ""
     damage: InputError | None = field(default=None, repr=False, compare=False)
@@ -135,9 +182,20 @@ class RejectedSeries:
 
 @dataclass(frozen=True)
 class Study:
-    """What a folder holds of one study.
+    """What an input holds of one study.
 
     ``patient_id`` is for checks and for DICOM objects only; it is never shown or logged.
+
+    Attributes:
+        folder: the input as it was given.
+        study_uid: empty for loaded volumes.
+        dce: the acquisitions, the one of most phases first.
+        rejected: what was left out, and why.
+        segmentations: DICOM SEG and RTSTRUCT files found beside the images.
+        ignored_files: files that are not DICOM.
+        source: the kind of input (see `breastpredict.dicom.listing`), or "loaded volumes".
+        notes: what was passed over in the input.
+        keep: holds what the images lie in (an unpacked archive) as long as the study is used.
     """
 
     folder: Path
@@ -150,3 +208,6 @@ class Study:
     rejected: tuple[RejectedSeries, ...]
     segmentations: tuple[Path, ...]
     ignored_files: int = 0
+    source: str = "folder"
+    notes: tuple[str, ...] = ()
+    keep: object = field(default=None, repr=False, compare=False)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from breastpredict.dicom.frames import seconds_of_day
+from breastpredict.dicom.frames import CLOCKS, seconds_of_day
 from breastpredict.dicom.phases import Volume
 
 EARLY_S = 90.0
@@ -20,21 +20,49 @@ ENHANCEMENT = 0.1
 """A phase is post-contrast when its brightest 1 % of changes against the first phase exceed the
 darkest 1 % by this share of the tissue's signal. Noise and motion change both sides alike."""
 
+KEYS = (
+    "AcquisitionTime",
+    "AcquisitionDateTime",
+    "ContentTime",
+    "TemporalPositionTimeOffset",
+    "PhilipsDynamicScanBegin",
+    "TriggerTime",
+    "GEAcquisitionDuration",
+    "SeriesTime",
+)
+"""What may tell when a phase was acquired, in the order of trust. TriggerTime counts ms and the two
+before it seconds, from the start of their series. GE's private acquisition duration (0019,105A)
+spaces the phases of a series that has no other time."""
+
+_OVERLAP = 1.1  # clocks and durations are rounded
+_DISAGREEMENT_S = 5.0
+_DISAGREEMENT = 0.1  # of the time from first to last phase
 _DAY = 86400.0
 
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of each volume (its centre where the duration is known) and what they count from.
+    """When the volumes were acquired.
 
-    NaN where no tag tells the time.
+    Attributes:
+        seconds: of each (its centre where the duration is known); NaN where no tag tells it.
+        origin: what they are counted from.
+        key: the tag that told them, empty for none.
+        injection_known: the origin is the injection.
+        durations: of each in seconds, 0 where unknown.
+        durations_from: what told them.
+        tried: what each tag says.
+        warnings: what disagrees.
     """
 
     seconds: tuple[float, ...]
     origin: str
     key: str
     injection_known: bool
-    warnings: tuple[str, ...]
+    durations: tuple[float, ...] = ()
+    durations_from: str = ""
+    tried: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def order_in_time(volumes: Sequence[Volume]) -> list[Volume]:
@@ -64,31 +92,53 @@ def order_in_time(volumes: Sequence[Volume]) -> list[Volume]:
 def times_of(volumes: Sequence[Volume]) -> Times:
     """Seconds of each volume in order of time.
 
-    Keys are tried in the order AcquisitionTime, ContentTime, TemporalPositionTimeOffset,
-    TriggerTime (ms from its series' start), SeriesTime; the first that increases over all volumes
-    is taken. GE's private acquisition duration (0019,105A) spaces the phases of a series that has
-    no other time.
+    `KEYS` are tried in their order; the first that increases over all volumes is taken, and the
+    others that do are compared with it.
     """
-    for key in (
-        "AcquisitionTime",
-        "ContentTime",
-        "TemporalPositionTimeOffset",
-        "TriggerTime",
-        "GEAcquisitionDuration",
-        "SeriesTime",
-    ):
+    found: dict[str, NDArray[np.float64]] = {}
+    tried: dict[str, str] = {}
+    for key in KEYS:
         starts = _starts(volumes, key)
-        if starts is not None and all(b > a for a, b in itertools.pairwise(starts)):
-            break
-    else:
+        if starts is None:
+            continue  # absent, or not in all phases
+        if all(b > a for a, b in itertools.pairwise(starts)):
+            found[key] = starts
+            tried[key] = f"increases over {starts[-1] - starts[0]:.1f} s"
+        else:
+            constant = bool(np.ptp(starts) == 0)
+            tried[key] = "the same in all phases" if constant else "does not increase"
+    if not found:
         note = "No tag tells when the phases were acquired; only their order is known"
         unknown = tuple([math.nan] * len(volumes))
-        return Times(unknown, "unknown (no tag tells the time)", "", False, (note,))
-    centres = starts + _durations(volumes, starts) / 2
+        origin = "unknown (no tag tells the time)"
+        return Times(unknown, origin, "", False, tried=tried, warnings=(note,))
+    key, starts = next(iter(found.items()))
+    durations, said = _durations(volumes, starts)
+    centres = starts + durations / 2
     injection = _injection(volumes, starts)
-    if injection is not None:
-        return Times(tuple((centres - injection).tolist()), "injection", key, True, ())
-    return Times(tuple((centres - centres[0]).tolist()), "first phase", key, False, ())
+    zero = centres[0] if injection is None else injection
+    return Times(
+        tuple((centres - zero).tolist()),
+        "first phase" if injection is None else "injection",
+        key,
+        injection is not None,
+        tuple(durations.tolist()),
+        said,
+        tried,
+        tuple(_disagreements(key, found)),
+    )
+
+
+def _disagreements(key: str, found: Mapping[str, NDArray[np.float64]]) -> list[str]:
+    chosen = found[key] - found[key][0]
+    notes = []
+    for other, starts in found.items():
+        if other in (key, "SeriesTime", "GEAcquisitionDuration"):  # coarse by their nature
+            continue
+        apart = float(np.abs((starts - starts[0]) - chosen).max())
+        if apart > max(_DISAGREEMENT_S, _DISAGREEMENT * float(chosen[-1])):
+            notes.append(f"{other} differs from {key} by up to {apart:.0f} s")
+    return notes
 
 
 def _header_text(volume: Volume, keyword: str) -> str:
@@ -98,7 +148,7 @@ def _header_text(volume: Volume, keyword: str) -> str:
 def _series_start(members: Sequence[Volume]) -> float | None:
     found = []
     for volume in members:
-        for key in ("AcquisitionTime", "ContentTime"):
+        for key in CLOCKS:
             value = _clock(volume, key)
             if value is not None:
                 found.append(value)
@@ -124,7 +174,7 @@ def _starts(volumes: Sequence[Volume], key: str) -> NDArray[np.float64] | None:
     for volume in volumes:
         if key == "SeriesTime":
             clock = seconds_of_day(_header_text(volume, key))
-        elif key in ("AcquisitionTime", "ContentTime"):
+        elif key in (*CLOCKS, "AcquisitionDateTime"):
             clock = _clock(volume, key)
         else:
             clock = _relative(volume, volumes, key)
@@ -153,7 +203,7 @@ def _relative(volume: Volume, volumes: Sequence[Volume], key: str) -> float | No
     else:
         base = _series_start(volumes) or 0.0
     if key == "GEAcquisitionDuration":
-        whole = header.number(key)
+        whole = header.number(key) if header.private(key) else None
         same = [v for v in volumes if _header_text(v, "SeriesInstanceUID") == uid]
         if not whole or whole <= 0:
             return base if len(same) == 1 else None
@@ -168,19 +218,30 @@ def _relative(volume: Volume, volumes: Sequence[Volume], key: str) -> float | No
     return base + min(numbers) / scale
 
 
-def _durations(volumes: Sequence[Volume], starts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How long each acquisition took.
+def _durations(
+    volumes: Sequence[Volume], starts: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], str]:
+    """How long each acquisition took, and what told it.
 
     Where the header does not say it, phases that follow each other in one go tell it by their
     distance: the median of the distances that are not longer than twice the shortest. With fewer
-    than three phases nothing is known, and 0 makes the centre the start.
+    than three phases nothing is known, and 0 makes the centre the start. A duration that reaches
+    past the start of the next phase is that of the whole series, and is not used.
     """
     steps = np.diff(starts)
-    usual = 0.0
+    usual, said = 0.0, "unknown: times are the starts of the phases"
     if len(steps) >= 2:
         usual = float(np.median(steps[steps <= 2 * steps.min()]))
-    said = [volume.frames[0].duration_s for volume in volumes]
-    return np.array([value if value is not None and value > 0 else usual for value in said])
+        said = "the distance of phases in a row"
+    until = [*steps.tolist(), math.inf if len(steps) == 0 else float(steps.max())]
+    stated = [
+        value if value is not None and 0 < value <= _OVERLAP * limit else None
+        for value, limit in zip((v.frames[0].duration_s for v in volumes), until, strict=True)
+    ]
+    known = [value for value in stated if value is not None]
+    if known:
+        said = "the header" if len(known) == len(stated) else f"the header, else {said}"
+    return np.array([usual if value is None else value for value in stated]), said
 
 
 def _injection(volumes: Sequence[Volume], starts: NDArray[np.float64]) -> float | None:
@@ -198,32 +259,46 @@ def _injection(volumes: Sequence[Volume], starts: NDArray[np.float64]) -> float 
     return None
 
 
-def roles_from_signal(sample: NDArray[np.float32]) -> list[str]:
+@dataclass(frozen=True)
+class Roles:
+    """Which phases come after contrast, and what they were told by.
+
+    Attributes:
+        roles: "pre" up to the first phase that enhances against the first one, "post" from there;
+            all "unknown" when none does.
+        enhancement: of each phase against the first, as a share of the tissue's signal (see
+            `ENHANCEMENT`); empty where it could not be measured.
+    """
+
+    roles: tuple[str, ...]
+    enhancement: tuple[float, ...]
+
+
+def roles_from_signal(sample: NDArray[np.float32]) -> Roles:
     """Which phases come after contrast, from the pixels and not from names.
 
     Args:
         sample: ``[phases, ...]`` the same voxels of every phase.
-
-    Returns:
-        "pre" up to the first phase that enhances against the first one, "post" from there; all
-        "unknown" when none does.
     """
     flat = sample.reshape(len(sample), -1).astype(np.float64)
     first = flat[0]
     bright = np.percentile(first, 99.0)
     tissue = first > 0.15 * bright
+    unknown = ("unknown",) * len(sample)
     if bright <= 0 or np.count_nonzero(tissue) < 50:
-        return ["unknown"] * len(sample)
+        return Roles(unknown, ())
     scale = float(np.median(first[tissue]))
-    enhanced = []
+    enhancement = []
     for phase in flat:
         change = np.sort((phase - first)[tissue])
         few = max(1, len(change) // 100)
-        enhanced.append((change[-few:].mean() + change[:few].mean()) / scale > ENHANCEMENT)
-    if not any(enhanced):
-        return ["unknown"] * len(sample)
-    start = enhanced.index(True)
-    return ["pre" if index < start else "post" for index in range(len(sample))]
+        enhancement.append(float(change[-few:].mean() + change[:few].mean()) / scale)
+    after = [value > ENHANCEMENT for value in enhancement]
+    if not any(after):
+        return Roles(unknown, tuple(enhancement))
+    start = after.index(True)
+    roles = tuple("pre" if index < start else "post" for index in range(len(sample)))
+    return Roles(roles, tuple(enhancement))
 
 
 def choose_early(times: Times, roles: Sequence[str]) -> tuple[int | None, str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from breastpredict.errors import InputError
 
@@ -29,11 +29,13 @@ class Her2Case:
         patient_id: the cohort's own; never shown.
         cohort: site.
         split: "", "train", "validation", "test" or "external".
-        study: folder of the DICOM study.
+        study: the DICOM study, or the table of loaded volumes.
         segmentation: tumour mask, None where there is none.
         her2: class by rule; None where indeterminate.
         ihc, ish: as in the table.
         extra: every other column.
+        reading: how study and mask are to be read, where the table says it: any of ``segment``,
+            ``mask_order``, ``laterality``, ``acquisition``, ``phase`` of `prepare_case`.
     """
 
     patient_id: str = field(repr=False)
@@ -45,6 +47,7 @@ class Her2Case:
     ihc: str
     ish: str
     extra: Mapping[str, str] = field(default_factory=dict, repr=False)
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
 
 def her2_class(ihc: str, ish: str) -> Her2Class | None:

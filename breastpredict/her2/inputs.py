@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +29,10 @@ from breastpredict.imaging import (
 Point = tuple[float, float, float]
 
 DEFAULT_MARGIN = 0.2
+
+_WATER = re.compile(r"\b(W|WATER)\b")
+"""In Dixon series, which hold water, fat, in-phase and opposed-phase images, the water images are
+the fat-suppressed ones that the model was trained on."""
 
 
 @dataclass(frozen=True)
@@ -71,22 +76,28 @@ def prepare_case(
     seed_point_lps: Point | None = None,
     box_lps: tuple[Point, Point] | None = None,
     laterality: str | None = None,
+    acquisition: int | None = None,
     phase: int | None = None,
     segment: str | None = None,
+    mask_order: str | None = None,
     margin: float = DEFAULT_MARGIN,
+    study_uid: str | None = None,
 ) -> PreparedCase:
     """Prepare a case for the model. With a mask only the slices that are needed are decoded.
 
     Args:
-        study_folder: folder of the study.
+        study_folder: the study, as `breastpredict.dicom.read_study` takes it.
         image_size: side S of the network's input.
-        segmentation: tumour mask (DICOM SEG, NRRD, NIfTI); or
+        segmentation: tumour mask, as `breastpredict.dicom.read_mask` takes it; or
         seed_point_lps: a point in the tumour (LPS mm); or
         box_lps: two opposite corners of a box around it (LPS mm).
         laterality: "R" or "L", where the study holds both.
+        acquisition: 1-based as ``inspect`` counts them, where several fit.
         phase: 1-based, instead of the early phase by rule.
         segment: name or number of the tumour's segment.
+        mask_order: the axes of a mask without a place in space, such as "zyx".
         margin: around the tumour, as a fraction of its longer side.
+        study_uid: which study, where the input holds several.
 
     Raises:
         InputError: unusable input.
@@ -98,17 +109,19 @@ def prepare_case(
             "The tumour is not given" if not any(given) else "The tumour is given twice",
             remedy="Give one of a segmentation, a seed point or a box",
         )
-    study = read_study(study_folder)
+    study = read_study(study_folder, study_uid=study_uid)
+    candidates = _dynamic(study, laterality, acquisition)
     if segmentation is not None:
-        acquisition, outline = _with_mask(study, Path(segmentation), laterality, segment)
-        chosen, reason = _phase(acquisition, phase, study)
+        path = Path(segmentation)
+        dce, outline = _with_mask(study, candidates, path, segment, mask_order)
+        chosen, reason = _phase(dce, phase, study)
         mask, how, parameters = outline.mask, "mask", {"segment": outline.label}
         warnings: tuple[str, ...] = ()
     else:
         points = [seed_point_lps] if seed_point_lps is not None else list(box_lps or ())
-        acquisition = _acquisition(study, laterality, [p for p in points if p is not None])
-        chosen, reason = _phase(acquisition, phase, study)
-        result = _delineate(acquisition, chosen, seed_point_lps, box_lps)
+        dce = _acquisition(study, candidates, [p for p in points if p is not None])
+        chosen, reason = _phase(dce, phase, study)
+        result = _delineate(dce, chosen, seed_point_lps, box_lps)
         mask, warnings = BoxedMask.of(result.mask), result.warnings
         how = "point" if seed_point_lps is not None else "box"
         parameters = {name: str(value) for name, value in result.parameters.items()}
@@ -123,14 +136,14 @@ def prepare_case(
         slice=largest,
         mask=mask,
         study=study,
-        acquisition=acquisition,
+        acquisition=dce,
         phase=chosen,
         slice_image=plane,
-        features=_features(acquisition, chosen, lesion, largest, plane, crop),
+        features=_features(dce, chosen, lesion, largest, plane, crop),
         outlined_by=how,
         parameters=parameters,
         phase_reason=reason,
-        warnings=(*acquisition.warnings, *warnings),
+        warnings=(*dce.warnings, *warnings),
     )
 
 
@@ -154,7 +167,8 @@ def normalise(crop: NDArray[np.float32]) -> NDArray[np.float32]:
     return scaled
 
 
-def _dynamic(study: Study, laterality: str | None) -> list[DceAcquisition]:
+def _dynamic(study: Study, laterality: str | None, acquisition: int | None) -> list[DceAcquisition]:
+    """The acquisitions that may be meant."""
     if not study.dce:
         if study.modality != "MR":
             raise GateRefusal("modality", f"The study is {study.modality or 'unknown'}, not MR.")
@@ -164,6 +178,14 @@ def _dynamic(study: Study, laterality: str | None) -> list[DceAcquisition]:
             path=study.folder,
             remedy="Give the folder with the phases before and after contrast",
         )
+    if acquisition is not None:
+        if not 1 <= acquisition <= len(study.dce):
+            raise InputError(
+                f"There is no acquisition {acquisition}; the study has {len(study.dce)}",
+                path=study.folder,
+                remedy="See breastpredict inspect",
+            )
+        return [study.dce[acquisition - 1]]
     found = [a for a in study.dce if laterality is None or a.laterality in (laterality, "B", None)]
     if not found:
         sides = ", ".join(str(a.laterality) for a in study.dce)
@@ -175,31 +197,33 @@ def _dynamic(study: Study, laterality: str | None) -> list[DceAcquisition]:
 
 
 def _with_mask(
-    study: Study, path: Path, laterality: str | None, segment: str | None
+    study: Study,
+    candidates: list[DceAcquisition],
+    path: Path,
+    segment: str | None,
+    order: str | None,
 ) -> tuple[DceAcquisition, Mask]:
     """The acquisition in which the mask lies, and the mask on its grid."""
-    candidates = _dynamic(study, laterality)
     hits: list[tuple[DceAcquisition, Mask]] = []
     first_error: BreastPredictError | None = None
     for acquisition in candidates:
         try:
-            geometry = acquisition.phases[0].geometry
-            hits.append((acquisition, read_mask(path, geometry, segment=segment, study=study)))
+            grid = acquisition.phases[0].geometry
+            mask = read_mask(path, grid, segment=segment, study=study, array_order=order)
+            hits.append((acquisition, mask))
         except BreastPredictError as error:
             first_error = first_error or error
     if not hits:
         assert first_error is not None
         raise first_error
-    if len(hits) > 1:
-        hits = [hit for hit in hits if hit[0].chosen is not None] or hits
-    if len(hits) > 1:
-        raise _ambiguous(study, [hit[0] for hit in hits])
-    return hits[0]
+    meant = _the_one(study, [hit[0] for hit in hits])
+    return next(hit for hit in hits if hit[0] is meant)
 
 
-def _acquisition(study: Study, laterality: str | None, points: list[Point]) -> DceAcquisition:
+def _acquisition(
+    study: Study, candidates: list[DceAcquisition], points: list[Point]
+) -> DceAcquisition:
     """The acquisition that holds the points."""
-    candidates = _dynamic(study, laterality)
     holding = [
         a for a in candidates if all(_holds(a.phases[0].geometry, point) for point in points)
     ]
@@ -209,11 +233,7 @@ def _acquisition(study: Study, laterality: str | None, points: list[Point]) -> D
             path=study.folder,
             remedy="Check the coordinates: LPS in mm unless --coordinates RAS is given",
         )
-    if len(holding) > 1:
-        holding = [a for a in holding if a.chosen is not None] or holding
-    if len(holding) > 1:
-        raise _ambiguous(study, holding)
-    return holding[0]
+    return _the_one(study, holding)
 
 
 def _holds(geometry: Geometry, point: Point) -> bool:
@@ -221,12 +241,25 @@ def _holds(geometry: Geometry, point: Point) -> bool:
     return bool(np.all(index >= -0.5) and np.all(index <= np.array(geometry.size) - 0.5))
 
 
-def _ambiguous(study: Study, acquisitions: list[DceAcquisition]) -> InputError:
-    sides = ", ".join(str(a.laterality) for a in acquisitions)
-    return InputError(
-        f"{len(acquisitions)} DCE acquisitions fit ({sides})",
+def _the_one(study: Study, fitting: list[DceAcquisition]) -> DceAcquisition:
+    """Of several acquisitions the only one that shows contrast, or the only one of water.
+
+    Raises:
+        InputError: several are as good.
+    """
+    found = [a for a in fitting if a.chosen is not None] or fitting
+    if len(found) > 1:
+        found = [a for a in found if _WATER.search(a.kind)] or found
+    if len(found) == 1:
+        return found[0]
+    described = []
+    for a in found:
+        words = ", ".join(filter(None, [a.laterality or "side unknown", a.kind]))
+        described.append(f"{study.dce.index(a) + 1}: {words}")
+    raise InputError(
+        f"{len(found)} DCE acquisitions fit ({'; '.join(described)})",
         path=study.folder,
-        remedy="Say which breast: --laterality R or L",
+        remedy="Say which breast with --laterality, or which of them with --acquisition",
     )
 
 

@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from breastpredict.dicom import source_files
 from breastpredict.errors import InputError
 from breastpredict.files import write_atomic
 from breastpredict.her2.cases import Her2Case
 
-_PREPARATION = 1  # raise when prepare_case gives other pixels for the same files
+_PREPARATION = 2  # raise when prepare_case gives other pixels for the same files
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ def crop_of(case: Her2Case, folder: Path, image_size: int) -> Crop:
         return cached
     from breastpredict.her2.inputs import prepare_case
 
-    prepared = prepare_case(case.study, image_size=image_size, segmentation=case.segmentation)
+    prepared = prepare_case(
+        case.study, image_size=image_size, segmentation=case.segmentation, **case.reading
+    )
     crop = Crop(np.asarray(prepared.image, dtype=np.float32), dict(prepared.features))
     with write_atomic(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, image=crop.image, features=np.array(json.dumps(crop.features)))
@@ -60,10 +63,9 @@ def _read(path: Path) -> Crop | None:
 
 
 def _key(case: Her2Case, image_size: int) -> str:
-    if not case.study.is_dir():
-        raise InputError("The study folder does not exist", path=case.study)
-    digest = hashlib.sha256(f"{_PREPARATION} {image_size}".encode())
-    files = sorted(file for file in case.study.rglob("*") if file.is_file())
+    reading = json.dumps(dict(case.reading), sort_keys=True)
+    digest = hashlib.sha256(f"{_PREPARATION} {image_size} {reading}".encode())
+    files = list(source_files(case.study))
     if case.segmentation is not None:
         if not case.segmentation.is_file():
             raise InputError("The segmentation does not exist", path=case.segmentation)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from breastpredict import __version__
+from breastpredict.dicom import source_files
 from breastpredict.errors import BreastPredictError, GateRefusal, InputError, reason_of
 from breastpredict.her2 import (
     Her2Case,
@@ -104,7 +105,10 @@ def predict_one(
         if case.segmentation is None:
             raise InputError("The case has no segmentation", path=case.study)
         prepared = prepare_case(
-            case.study, image_size=model.image_size, segmentation=case.segmentation
+            case.study,
+            image_size=model.image_size,
+            segmentation=case.segmentation,
+            **case.reading,
         )
         prediction = model.predict(prepared, explain, override_gates)
         write_case(results.folder / key, prediction)
@@ -157,12 +161,11 @@ def _inputs(case: Her2Case) -> Iterator[str]:
 
     A mask is small and is edited; a study is large and is sent again, not edited.
     """
-    for folder, folders, names in os.walk(case.study):
-        folders.sort()
-        for name in sorted(names):
-            path = Path(folder, name)
-            size = path.stat().st_size if path.exists() else -1
-            yield f"{path.relative_to(case.study)} {size}"
+    yield json.dumps(dict(case.reading), sort_keys=True)
+    # What cannot be read is said where it is used.
+    with contextlib.suppress(OSError, InputError):
+        for path in source_files(case.study):
+            yield f"{os.path.relpath(path, case.study)} {path.stat().st_size}"
     if case.segmentation is not None:
-        with contextlib.suppress(OSError):  # that it cannot be read is said where it is used
+        with contextlib.suppress(OSError):
             yield hashlib.sha256(case.segmentation.read_bytes()).hexdigest()

@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
 from breastpredict import RESEARCH_USE_ONLY, SYNTHETIC_WARNING, __version__
 from breastpredict.dicom import (
+    NO_DICOM,
     Provenance,
     write_capture,
     write_parametric_map,
@@ -71,45 +73,60 @@ def write_case(folder: Path, prediction: Her2Prediction) -> None:
         },
     )
     pictures = draw(prepared, prediction)
-    phase, k = prepared.phase, prepared.slice.index
     result = {**_result(prepared), **_numbers(prediction), "status": "predicted"}
     with _whole(folder) as out:
-        segmentation = write_segmentation(
-            prepared.mask,
-            phase,
-            out / "segmentation.dcm",
-            provenance=provenance,
-            algorithm=_ALGORITHM[prepared.outlined_by],  # type: ignore[arg-type]
-        )
-        write_report(
-            out / "report.dcm",
-            phase,
-            provenance=provenance,
-            segmentation=segmentation,
-            probabilities={str(k): v for k, v in prediction.probabilities.items()},
-            scores=[(s.task, s.points_to, s.score, s.threshold) for s in prediction.scores],
-            predicted_class=prediction.predicted_class,
-            measurements={
-                "volume_mm3": float(prepared.features["tumour_volume_mm3"]),
-                "area_mm2": prepared.slice.area_mm2,
-                "slice_index": float(k),
-            },
-            slice_index=k,
-        )
-        if prediction.map is not None:
-            write_parametric_map(
-                prediction.map,
-                phase,
-                out / "heatmap.dcm",
-                quantity=prediction.map_method,  # type: ignore[arg-type]
-                provenance=provenance,
-            )
-        write_capture(
-            pictures.panel, phase, out / "capture.dcm", provenance=provenance, slice_index=k
-        )
+        if prepared.phase.is_dicom:
+            _write_dicom(out, prediction, provenance, pictures)
+        else:
+            _write_volumes(out, prediction)
         Image.fromarray(burn_in(pictures.overlay, provenance)).save(out / "overlay.png")
         _write_json(out / "result.json", result)
         _write_html(out / "report.html", result, _views(pictures, prediction.map_label, provenance))
+
+
+def _write_dicom(
+    out: Path, prediction: Her2Prediction, provenance: Provenance, pictures: Pictures
+) -> None:
+    prepared = prediction.prepared
+    phase, k = prepared.phase, prepared.slice.index
+    segmentation = write_segmentation(
+        prepared.mask,
+        phase,
+        out / "segmentation.dcm",
+        provenance=provenance,
+        algorithm=_ALGORITHM[prepared.outlined_by],  # type: ignore[arg-type]
+    )
+    write_report(
+        out / "report.dcm",
+        phase,
+        provenance=provenance,
+        segmentation=segmentation,
+        probabilities={str(name): value for name, value in prediction.probabilities.items()},
+        scores=[(s.task, s.points_to, s.score, s.threshold) for s in prediction.scores],
+        predicted_class=prediction.predicted_class,
+        measurements={
+            "volume_mm3": float(prepared.features["tumour_volume_mm3"]),
+            "area_mm2": prepared.slice.area_mm2,
+            "slice_index": float(k),
+        },
+        slice_index=k,
+    )
+    if prediction.map is not None:
+        write_parametric_map(
+            prediction.map,
+            phase,
+            out / "heatmap.dcm",
+            quantity=prediction.map_method,  # type: ignore[arg-type]
+            provenance=provenance,
+        )
+    write_capture(pictures.panel, phase, out / "capture.dcm", provenance=provenance, slice_index=k)
+
+
+def _write_volumes(out: Path, prediction: Her2Prediction) -> None:
+    """Mask and map as NRRD, where there is no DICOM to refer to."""
+    sitk.WriteImage(prediction.prepared.mask.to_image(), str(out / "segmentation.nrrd"), True)
+    if prediction.map is not None:
+        sitk.WriteImage(prediction.map, str(out / "heatmap.nrrd"), True)
 
 
 def write_refused(
@@ -141,13 +158,14 @@ def write_refused(
                 synthetic=model.synthetic,
             )
             views = _views(draw(prepared, None), "", provenance)
-            write_report(
-                out / "report.dcm",
-                prepared.phase,
-                provenance=provenance,
-                refusal=refusal.reason,
-                slice_index=prepared.slice.index,
-            )
+            if prepared.phase.is_dicom:
+                write_report(
+                    out / "report.dcm",
+                    prepared.phase,
+                    provenance=provenance,
+                    refusal=refusal.reason,
+                    slice_index=prepared.slice.index,
+                )
         _write_json(out / "result.json", result)
         _write_html(out / "report.html", result, views)
 
@@ -165,13 +183,15 @@ def _result(prepared: PreparedCase) -> dict[str, Any]:
     acquisition, phase = prepared.acquisition, prepared.phase
     return {
         **_common(),
+        "source": prepared.study.source,
+        "no_dicom": "" if phase.is_dicom else f"No DICOM results were written. {NO_DICOM}.",
         "laterality": acquisition.laterality,
         "phases": [
             {
                 "index": p.index,
                 "time_s": None if math.isnan(p.time_s) else round(p.time_s, 3),
                 "role": p.role,
-                "slices": len(p.instances),
+                "slices": p.geometry.size[2],
             }
             for p in acquisition.phases
         ],

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from breastpredict.errors import InputError
 from breastpredict.her2 import Her2Case, her2_class
 
 REQUIRED = ("patient_id", "cohort", "split", "study", "segmentation", "ihc", "ish")
+READING = ("segment", "mask_order", "laterality", "acquisition", "phase")
+"""Optional columns that say how a case is to be read, as the options of ``predict`` do."""
+
 SPLITS = ("", "train", "validation", "test", "external")
 _SHOWN = 5
 
@@ -98,11 +103,12 @@ def _case(
     study = folder / cells["study"]
     if not cells["study"]:
         wrong("study", "is empty")
-    elif not study.is_dir():
-        wrong("study", "there is no such folder")
+    elif not study.exists():
+        wrong("study", "there is no such folder or file")
     segmentation = folder / cells["segmentation"] if cells["segmentation"] else None
     if segmentation is not None and not segmentation.is_file():
         wrong("segmentation", "there is no such file")
+    reading = _reading(cells, wrong)
     her2 = None
     try:
         her2 = her2_class(cells["ihc"], cells["ish"])
@@ -119,5 +125,20 @@ def _case(
         her2=her2,
         ihc=cells["ihc"],
         ish=cells["ish"],
-        extra={name: value for name, value in cells.items() if name not in REQUIRED},
+        extra={n: value for n, value in cells.items() if n not in (*REQUIRED, *READING)},
+        reading=reading,
     )
+
+
+def _reading(cells: dict[str, str], wrong: Callable[[str, str], None]) -> dict[str, Any]:
+    """The cells of `READING` that are not empty."""
+    out: dict[str, Any] = {name: cells[name] for name in READING if cells.get(name)}
+    for name in ("acquisition", "phase"):
+        if name in out:
+            if not out[name].isdigit() or int(out[name]) < 1:
+                wrong(name, f"is {out[name]!r}; use a number from 1")
+            else:
+                out[name] = int(out[name])
+    if out.get("laterality", "R") not in ("R", "L"):
+        wrong("laterality", f"is {out['laterality']!r}; use R, L or nothing")
+    return out
