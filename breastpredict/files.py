@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_ASIDE = "-old"
 
 
 @contextmanager
@@ -40,6 +43,39 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write UTF-8 text atomically with LF line ends."""
     with write_atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as f:
         f.write(text)
+
+
+@contextmanager
+def write_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary folder beside ``path``; it takes its place when the block succeeds.
+
+    A block that raises leaves an existing folder as it was. What a killed run left behind is
+    cleared, and the old folder restored where the kill came between the two renames.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".part-{target.name}-"
+    for left in target.parent.glob(f"{prefix}*"):
+        if left.name.endswith(_ASIDE) and not target.exists():
+            os.replace(left, target)
+        else:
+            shutil.rmtree(left, ignore_errors=True)
+    temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
+    aside = temporary.with_name(temporary.name + _ASIDE)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o777 & ~_umask())
+        if target.exists():
+            os.replace(target, aside)
+        try:
+            os.replace(temporary, target)
+        except BaseException:
+            if aside.exists():
+                os.replace(aside, target)
+            raise
+    finally:
+        for left in (temporary, aside):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _naming(error: OSError, temporary: Path, target: Path) -> OSError:

@@ -14,9 +14,6 @@ plain JSON, and the weights, as safetensors whose SHA-256 that file states.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -26,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from breastpredict import RESEARCH_USE_ONLY, SYNTHETIC_WARNING, __version__
 from breastpredict.errors import InputError
+from breastpredict.files import write_folder
 from breastpredict.models.network import check_network
 from breastpredict.models.weights import read_safetensors, sha256_of
 
@@ -84,9 +82,7 @@ def save_bundle(
     network = check_network(network)
     if folder.exists() and any(folder.iterdir()) and not (folder / METADATA).is_file():
         raise InputError("The folder is not empty and no bundle", path=folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
-    try:
+    with write_folder(folder) as temporary:
         for name in ("configs", "docs", "models"):
             (temporary / name).mkdir()
         state = {key: value.detach().contiguous() for key, value in model.state_dict().items()}
@@ -102,12 +98,6 @@ def save_bundle(
         ):
             (temporary / target).write_text((source / name).read_text("utf-8"), "utf-8")
         (temporary / "docs" / "README.md").write_text(_card(whole), "utf-8")
-        os.chmod(temporary, 0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
@@ -127,19 +117,19 @@ def read_bundle_metadata(folder: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MAXIMUM_METADATA:
             raise ValueError("too large")
-        metadata = json.loads(path.read_text("utf-8"))
+        metadata = json.loads(path.read_text("utf-8"), parse_constant=_no_constant)
         block = metadata[_BLOCK]
-        threshold, digest = block["threshold"], block["weights_sha256"]
-        texts = (digest, block["task"], block["positive_class"], block["negative_class"])
-        if not all(isinstance(text, str) for text in texts):
+        texts = ("weights_sha256", "task", "positive_class", "negative_class")
+        if not all(isinstance(block[key], str) for key in texts):
             raise TypeError("texts expected")
-        if isinstance(threshold, bool) or not 0 <= float(threshold) <= 1:
-            raise ValueError("threshold out of range")
-        if type(block["synthetic"]) is not bool or not isinstance(block["training_data"], dict):
-            raise TypeError("synthetic and training_data")
-        if not isinstance(block["network"], dict):
-            raise TypeError("network")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        if type(block["threshold"]) not in (int, float) or not 0 <= block["threshold"] <= 1:
+            raise ValueError("threshold")
+        groups = [block["network"], block["training_data"], block.get("calibration", {})]
+        if not all(isinstance(value, dict) for value in [*groups, *groups[1].values()]):
+            raise TypeError("network, training_data or calibration")
+        if type(block["synthetic"]) is not bool:
+            raise TypeError("synthetic")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             "The bundle's metadata is damaged or incomplete", path=path, remedy=_REMEDY
         ) from error
@@ -169,6 +159,13 @@ def load_bundle(folder: Path, device: str = "cpu") -> Bundle:
     state = read_safetensors(path)
 
     import torch
+
+    if not all(v.dtype == torch.float32 and v.isfinite().all() for v in state.values()):
+        raise InputError(
+            "The weights hold values that are not finite or not in single precision",
+            path=path,
+            remedy=_REMEDY,
+        )
 
     from breastpredict.models.vit import build_vit
 
@@ -268,6 +265,11 @@ def _card(metadata: Mapping[str, Any]) -> str:
         "```",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _no_constant(name: str) -> None:
+    """JSON has no NaN or infinity, and none is ever written."""
+    raise ValueError(name)
 
 
 def _write_json(path: Path, value: Any) -> None:

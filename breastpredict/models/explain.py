@@ -68,18 +68,18 @@ def predict_with_map(
         with torch.inference_mode():
             return MapResult(float(model(x)), None, False, "")
     if method == "attention":
-        with torch.inference_mode(), _inputs_of_attention(model, last_only=True) as inputs:
+        with torch.inference_mode(), _projections(model, last_only=True) as found:
             logit = float(model(x))
-            weights = _attention_weights(_blocks(model)[-1].attn, inputs[0], class_row_only=True)
+            weights = _attention_weights(_blocks(model)[-1].attn, found[0], class_row_only=True)
             patches = weights[0].mean(dim=0)[0, 1:]
     elif method == "rollout":
-        with torch.inference_mode(), _inputs_of_attention(model) as inputs:
+        with torch.inference_mode(), _projections(model) as found:
             logit = float(model(x))
             layers = [
-                _attention_weights(block.attn, tokens)[0].mean(dim=0)
-                for block, tokens in zip(_blocks(model), inputs, strict=True)
+                _attention_weights(block.attn, projection)[0].mean(dim=0)
+                for block, projection in zip(_blocks(model), found, strict=True)
             ]
-            patches = _rollout(layers)[0, 1:]
+            patches = _rollout(layers)[1:]
     elif method == "evidence":
         logit, patches = _evidence(model, x)
     else:
@@ -96,45 +96,57 @@ def _blocks(model: VisionTransformer) -> list[Any]:
 
 
 @contextmanager
-def _inputs_of_attention(
-    model: VisionTransformer, last_only: bool = False
-) -> Iterator[list[torch.Tensor]]:
-    """Collect the normalised tokens that enter each attention; the forward pass stays fused."""
-    inputs: list[torch.Tensor] = []
+def _projections(model: VisionTransformer, last_only: bool = False) -> Iterator[list[torch.Tensor]]:
+    """Collect what each attention makes its weights of; the forward pass stays fused."""
+    found: list[torch.Tensor] = []
     blocks = _blocks(model)[-1:] if last_only else _blocks(model)
     handles = [
-        block.attn.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+        block.attn.qkv.register_forward_hook(lambda _, __, output: found.append(output))
         for block in blocks
     ]
     try:
-        yield inputs
+        yield found
     finally:
         for handle in handles:
             handle.remove()
 
 
 def _attention_weights(
-    attention: Attention, tokens: torch.Tensor, class_row_only: bool = False
+    attention: Attention, projection: torch.Tensor, class_row_only: bool = False
 ) -> torch.Tensor:
-    """Softmax attention ``[N, heads, queries, tokens]`` recomputed from a layer's input."""
-    batch, count, width = tokens.shape
+    """Softmax attention ``[N, heads, queries, tokens]`` from a layer's queries and keys.
+
+    Args:
+        attention: the layer.
+        projection: its queries, keys and values ``[N, tokens, 3 * width]``.
+        class_row_only: one query, the class token's.
+    """
+    batch, count, width = projection.shape
     heads = attention.num_heads
-    qkv = attention.qkv(tokens).reshape(batch, count, 3, heads, width // heads)
-    query, key = attention.q_norm(qkv[:, :, 0]), attention.k_norm(qkv[:, :, 1])
-    query, key = query.transpose(1, 2), key.transpose(1, 2)
-    if class_row_only:
-        query = query[:, :, :1]
+    qkv = projection.reshape(batch, count, 3, heads, width // (3 * heads))
+    query = attention.q_norm(qkv[:, : 1 if class_row_only else None, 0]).transpose(1, 2)
+    key = attention.k_norm(qkv[:, :, 1]).transpose(1, 2)
     weights: torch.Tensor = (query * attention.scale @ key.transpose(-2, -1)).softmax(dim=-1)
     return weights
 
 
 def _rollout(layers: list[torch.Tensor]) -> torch.Tensor:
-    """Product of the layers' attention with half of the residual connection."""
-    identity = torch.eye(layers[0].shape[-1], device=layers[0].device, dtype=layers[0].dtype)
-    joint = identity
-    for layer in layers:
-        joint = (0.5 * layer + 0.5 * identity) @ joint
-    return joint
+    """What the class token gets of each token, ``[tokens]``, with half of every layer's residual.
+
+    The class token's row of the product of all layers, from the last to the first; the other rows
+    are not needed.
+    """
+    row = _class_token(layers[0])
+    for layer in reversed(layers):
+        row = 0.5 * row + 0.5 * row @ layer
+    return row
+
+
+def _class_token(layer: torch.Tensor) -> torch.Tensor:
+    """One at the class token, zero elsewhere: the class token's row of the identity."""
+    row = torch.zeros_like(layer[0])
+    row[0] = 1
+    return row
 
 
 def _evidence(model: VisionTransformer, x: torch.Tensor) -> tuple[float, torch.Tensor]:
@@ -162,7 +174,7 @@ def _evidence(model: VisionTransformer, x: torch.Tensor) -> tuple[float, torch.T
         model.requires_grad_(False)  # only the attention weights need a gradient
         for layer in layers:
             layer.forward = partial(explicit, layer)
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
             logit = model(x)[0, 0]
             logit.backward()
     finally:
@@ -170,9 +182,8 @@ def _evidence(model: VisionTransformer, x: torch.Tensor) -> tuple[float, torch.T
             del layer.forward  # the class's own method shows again
         for parameter, needed in zip(model.parameters(), wanted, strict=True):
             parameter.requires_grad_(needed)
-    relevance = torch.eye(kept[0].shape[-1], device=x.device)
-    for weights in kept:
+    row = _class_token(kept[0][0, 0].detach())
+    for weights in reversed(kept):  # again the class token's row alone
         assert weights.grad is not None
-        step = (weights.grad * weights).clamp(min=0)[0].mean(dim=0).detach()
-        relevance = relevance + step @ relevance
-    return float(logit.detach()), relevance[0, 1:]
+        row = row + row @ (weights.grad * weights).clamp(min=0)[0].mean(dim=0).detach()
+    return float(logit.detach()), row[1:]

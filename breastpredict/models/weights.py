@@ -102,13 +102,15 @@ def convert_pth(source: Path, target: Path) -> None:
     """Turn a state dict saved by ``torch.save`` into safetensors, without running its code.
 
     Raises:
-        InputError: the file holds anything but tensors, or is damaged.
+        InputError: no such file, or one that is damaged or holds anything but tensors.
     """
     import torch
     from safetensors.torch import save_file
 
     from breastpredict.files import write_atomic
 
+    if not source.is_file():
+        raise InputError("There is no such file", path=source)
     try:
         state = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for what is not a plain state dict
@@ -116,10 +118,13 @@ def convert_pth(source: Path, target: Path) -> None:
             "The file is damaged or holds more than plain weights", path=source
         ) from error
     state = state.get("state_dict", state) if isinstance(state, Mapping) else state
-    if not isinstance(state, Mapping) or not all(torch.is_tensor(v) for v in state.values()):
+    plain = isinstance(state, Mapping) and all(torch.is_tensor(v) for v in state.values())
+    if not plain or not state:
         raise InputError("The file holds no plain state dict", path=source)
     with write_atomic(target) as temporary:
-        save_file({str(k): v.contiguous() for k, v in state.items()}, temporary)
+        # Copies, because safetensors has no word for two tensors in one memory.
+        copies = {str(k): v.clone(memory_format=torch.contiguous_format) for k, v in state.items()}
+        save_file(copies, temporary)
 
 
 def sha256_of(path: Path) -> str:

@@ -18,8 +18,6 @@ from __future__ import annotations
 import csv
 import multiprocessing
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timedelta
@@ -28,7 +26,7 @@ from io import StringIO
 from pathlib import Path
 
 from breastpredict.errors import InputError
-from breastpredict.files import write_text
+from breastpredict.files import write_folder, write_text
 from breastpredict.phantom.clinical import clinical_row
 from breastpredict.phantom.her2_plan import CasePlan, plan_her2_cohorts
 from breastpredict.phantom.her2_render import render_her2_case
@@ -112,15 +110,11 @@ def write_her2_case(folder: Path, plan: CasePlan) -> dict[str, str]:
     )
     name = f"{plan.number:04d}"
     study, mask = folder / "studies" / name, folder / "masks" / f"{name}.dcm"
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=folder / "studies") as temporary:
-        made = Path(temporary) / name
+    with write_folder(study) as made:
         written = write_dce(
             made, rendered.phases, layout=plan.layout, times_s=rendered.times_s, header=header
         )
         write_truth(rendered.mask, written.phases[1], mask, header)
-        if study.exists():
-            shutil.rmtree(study)
-        os.replace(made, study)
     return {
         "patient_id": plan.patient_id,
         "cohort": plan.cohort,

@@ -6,11 +6,6 @@ import base64
 import io
 import json
 import math
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +28,7 @@ from breastpredict.dicom import (
 )
 from breastpredict.dicom.write_sc import burn_in
 from breastpredict.errors import GateRefusal
+from breastpredict.files import write_folder
 from breastpredict.her2 import Her2Model, Her2Prediction, PreparedCase
 from breastpredict.her2.cases import LOW_VS_POSITIVE, ZERO_VS_REST
 from breastpredict.study.overlay import Pictures, draw
@@ -74,7 +70,7 @@ def write_case(folder: Path, prediction: Her2Prediction) -> None:
     )
     pictures = draw(prepared, prediction)
     result = {**_result(prepared), **_numbers(prediction), "status": "predicted"}
-    with _whole(folder) as out:
+    with write_folder(folder) as out:
         if prepared.phase.is_dicom:
             _write_dicom(out, prediction, provenance, pictures)
         else:
@@ -149,7 +145,7 @@ def write_refused(
         "weights_sha256": model.weights,
     }
     result = {**(_result(prepared) if prepared is not None else _common()), **result}
-    with _whole(folder) as out:
+    with write_folder(folder) as out:
         views: Views = []
         if prepared is not None:
             provenance = Provenance(
@@ -283,20 +279,3 @@ def data_uri(rgb: NDArray[np.uint8], side: int | None = None) -> str:
     out = io.BytesIO()
     image.save(out, "PNG")
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
-
-
-@contextmanager
-def _whole(folder: Path) -> Iterator[Path]:
-    """A temporary folder that takes the place of ``folder`` when all is written."""
-    prefix = f".part-{folder.name}-"
-    for left in folder.parent.glob(f"{prefix}*"):  # by a run that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
-    try:
-        yield temporary
-        os.chmod(temporary, 0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
