@@ -64,6 +64,7 @@ if __name__ == "__main__":
     sys.stderr.flush()
     try:
         import slicer.util
-    except ImportError:
+
+        slicer.util.exit(exit_code)
+    except ImportError:  # no Slicer, or its libraries without the application
         sys.exit(exit_code)
-    slicer.util.exit(exit_code)

@@ -12,7 +12,6 @@ from breastpredict.errors import GateRefusal, InputError
 
 if TYPE_CHECKING:
     from breastpredict.her2.inputs import Point
-    from breastpredict.study import Results
 
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -70,6 +69,9 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     predict.add_argument("--phase", type=int, metavar="N", help="instead of the early phase")
     predict.add_argument("--margin", type=float, help="around the tumour, share of its side")
+    predict.add_argument(
+        "--slice", type=int, metavar="K", help="from 0, instead of the largest cross-section"
+    )
     predict.add_argument("--json", action="store_true", help="print the result for programs")
     predict.set_defaults(run=_predict)
 
@@ -103,10 +105,9 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from breastpredict.her2 import Her2Model, check_overrides, prepare_case
+    from breastpredict.her2 import Her2Model, check_overrides
     from breastpredict.her2.inputs import DEFAULT_MARGIN
-    from breastpredict.study import write_case, write_refused
-    from breastpredict.study.batch import prediction_row
+    from breastpredict.study import predict_case
 
     check_overrides(options.override_gate)
     margin = DEFAULT_MARGIN if options.margin is None else options.margin
@@ -114,35 +115,24 @@ def _predict(options: argparse.Namespace) -> int:
         raise InputError("--margin must lie between 0 and 5")
     point = _points(options.seed_point, "--seed-point", 1, options.coordinates)
     box = _points(options.box, "--box", 2, options.coordinates)
-    model = Her2Model.load(options.model, options.device)
-    prepared = None
-    try:
-        prepared = prepare_case(
-            options.case,
-            image_size=model.image_size,
-            segmentation=options.segmentation,
-            seed_point_lps=point[0] if point else None,
-            box_lps=(box[0], box[1]) if box else None,
-            study_uid=options.study_uid,
-            laterality=options.laterality,
-            acquisition=options.acquisition,
-            phase=options.phase,
-            segment=options.segment,
-            mask_order=options.mask_order,
-            margin=margin,
-        )
-        explain = None if options.explain == "none" else options.explain
-        prediction = model.predict(prepared, explain, options.override_gate)
-    except GateRefusal as refusal:
-        results, key = _place(options)
-        write_refused(results.folder / key, refusal, prepared, model)
-        row = {"stage": f"gate {refusal.gate}", "reason": refusal.reason}
-        results.failed(key, row)
-        raise
-    results, key = _place(options)
-    folder = results.folder / key
-    write_case(folder, prediction)
-    results.predicted(key, prediction_row(prediction))
+    folder, prediction = predict_case(
+        options.case,
+        Her2Model.load(options.model, options.device),
+        options.out,
+        explain=None if options.explain == "none" else options.explain,
+        override_gates=options.override_gate,
+        segmentation=options.segmentation,
+        seed_point_lps=point[0] if point else None,
+        box_lps=(box[0], box[1]) if box else None,
+        study_uid=options.study_uid,
+        laterality=options.laterality,
+        acquisition=options.acquisition,
+        phase=options.phase,
+        segment=options.segment,
+        mask_order=options.mask_order,
+        margin=margin,
+        slice_index=options.slice,
+    )
     if options.json:
         print((folder / "result.json").read_text("utf-8"), end="")
         return 0
@@ -153,21 +143,13 @@ def _predict(options: argparse.Namespace) -> int:
             f"{score.task}: {score.score:.3f} for {score.points_to.replace('_', ' ')}, "
             f"threshold {score.threshold:.3f}"
         )
-    for line in (*prediction.overrides, *prepared.warnings):
+    for line in (*prediction.overrides, *prediction.prepared.warnings):
         print(line)
     if prediction.synthetic:
         print(SYNTHETIC_WARNING)
     print(RESEARCH_USE_ONLY)
     print(folder)
     return 0
-
-
-def _place(options: argparse.Namespace) -> tuple[Results, str]:
-    """The results folder and the case's key in it; made only when there is something to write."""
-    from breastpredict.study import Results
-
-    results = Results(options.out)
-    return results, results.key("folder", str(options.case.resolve()))
 
 
 def _batch(options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import SimpleITK as sitk
@@ -24,13 +25,15 @@ from breastpredict.imaging import (
     delineate_from_point,
     largest_lesion,
     largest_slice,
+    section,
 )
 
 Point = tuple[float, float, float]
+OutlinedBy = Literal["mask", "point", "box"]
 
 DEFAULT_MARGIN = 0.2
 
-_WATER = re.compile(r"\b(W|WATER)\b")
+_WATER = re.compile(r"\bwater\b", re.IGNORECASE)
 """In Dixon series, which hold water, fat, in-phase and opposed-phase images, the water images are
 the fat-suppressed ones that the model was trained on."""
 
@@ -42,7 +45,7 @@ class PreparedCase:
     Attributes:
         image: ``[1, S, S]`` float32 in [-1, 1].
         roi: the square it shows; the exact way back.
-        slice: the largest cross-section.
+        slice: the largest cross-section, or the one the reader chose.
         mask: the tumour on ``phase.geometry``.
         study, acquisition, phase: where it was found.
         slice_image: the decoded slice, a slab of ``phase.geometry``.
@@ -62,14 +65,14 @@ class PreparedCase:
     phase: Phase = field(repr=False)
     slice_image: sitk.Image = field(repr=False)
     features: dict[str, float | str]
-    outlined_by: str
+    outlined_by: OutlinedBy
     parameters: dict[str, str]
     phase_reason: str
     warnings: tuple[str, ...]
 
 
 def prepare_case(
-    study_folder: str | os.PathLike[str],
+    study: str | os.PathLike[str] | Study,
     *,
     image_size: int,
     segmentation: str | os.PathLike[str] | None = None,
@@ -81,12 +84,14 @@ def prepare_case(
     segment: str | None = None,
     mask_order: str | None = None,
     margin: float = DEFAULT_MARGIN,
+    slice_index: int | None = None,
     study_uid: str | None = None,
+    outlined_by: OutlinedBy = "mask",
 ) -> PreparedCase:
     """Prepare a case for the model. With a mask only the slices that are needed are decoded.
 
     Args:
-        study_folder: the study, as `breastpredict.dicom.read_study` takes it.
+        study: as `breastpredict.dicom.read_study` takes it, or one that is read already.
         image_size: side S of the network's input.
         segmentation: tumour mask, as `breastpredict.dicom.read_mask` takes it; or
         seed_point_lps: a point in the tumour (LPS mm); or
@@ -97,7 +102,10 @@ def prepare_case(
         segment: name or number of the tumour's segment.
         mask_order: the axes of a mask without a place in space, such as "zyx".
         margin: around the tumour, as a fraction of its longer side.
+        slice_index: 0-based along k, instead of the largest cross-section.
         study_uid: which study, where the input holds several.
+        outlined_by: how the segmentation came about; "point" and "box" for one that `prepare_case`
+            or a Slicer module delineated and a reader may have edited.
 
     Raises:
         InputError: unusable input.
@@ -109,14 +117,16 @@ def prepare_case(
             "The tumour is not given" if not any(given) else "The tumour is given twice",
             remedy="Give one of a segmentation, a seed point or a box",
         )
-    study = read_study(study_folder, study_uid=study_uid)
+    if not isinstance(study, Study):
+        study = read_study(study, study_uid=study_uid)
     candidates = _dynamic(study, laterality, acquisition)
     if segmentation is not None:
         path = Path(segmentation)
         dce, outline = _with_mask(study, candidates, path, segment, mask_order)
         chosen, reason = _phase(dce, phase, study)
-        mask, how, parameters = outline.mask, "mask", {"segment": outline.label}
-        warnings: tuple[str, ...] = ()
+        mask, parameters = outline.mask, {"segment": outline.label}
+        how: OutlinedBy = outlined_by
+        warnings = outline.warnings
     else:
         points = [seed_point_lps] if seed_point_lps is not None else list(box_lps or ())
         dce = _acquisition(study, candidates, [p for p in points if p is not None])
@@ -126,7 +136,7 @@ def prepare_case(
         how = "point" if seed_point_lps is not None else "box"
         parameters = {name: str(value) for name, value in result.parameters.items()}
     lesion = largest_lesion(mask)
-    largest = largest_slice(lesion)
+    largest = largest_slice(lesion) if slice_index is None else section(lesion, slice_index)
     roi = SquareROI.around(lesion, largest.index, margin)
     plane = chosen.read_slices(largest.index, largest.index + 1)
     crop = roi.extract(plane, image_size, outside=math.nan)

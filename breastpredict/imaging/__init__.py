@@ -12,7 +12,7 @@ from breastpredict.imaging.geometry import Geometry, resample_to
 from breastpredict.imaging.mask import BoxedMask
 from breastpredict.imaging.motion import Motion, estimate_motion
 from breastpredict.imaging.roi import SquareROI
-from breastpredict.imaging.slices import LargestSlice, largest_lesion, largest_slice
+from breastpredict.imaging.slices import LargestSlice, largest_lesion, largest_slice, section
 
 __all__ = [
     "BoxedMask",
@@ -28,4 +28,5 @@ __all__ = [
     "largest_lesion",
     "largest_slice",
     "resample_to",
+    "section",
 ]

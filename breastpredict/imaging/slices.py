@@ -81,8 +81,27 @@ def largest_slice(
     tied = np.flatnonzero(areas == areas.max())
     # Rounded, so that slices equally far from the centroid stay equal in floating point.
     best = int(tied[np.argmin(np.round(np.abs(tied - centroid), 9))])
+    return section(lesion, lesion.slices[best])
+
+
+def section(lesion: BoxedMask, index: int) -> LargestSlice:
+    """A lesion's cross-section on a slice that was chosen otherwise.
+
+    Args:
+        lesion: as `largest_lesion` gives it.
+        index: the slice, 0-based along k.
+
+    Raises:
+        InputError: the lesion is not on this slice.
+    """
+    voxels = int(np.count_nonzero(lesion.on_slice(index))) if index in lesion.slices else 0
+    if voxels == 0:
+        raise InputError(
+            f"The largest lesion is not on slice {index}",
+            remedy=f"It reaches from slice {lesion.slices[0]} to {lesion.slices[-1]}",
+        )
     width, height, _ = lesion.geometry.spacing
-    return LargestSlice(index=lesion.slices[best], area_mm2=float(areas[best]) * width * height)
+    return LargestSlice(index, float(voxels) * width * height)
 
 
 def _check_finite(array: NDArray[Any]) -> None:
