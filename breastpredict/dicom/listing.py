@@ -6,34 +6,26 @@ Nothing is read here but directories: which of the files are DICOM is found out 
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
-import tempfile
-import zipfile
-from collections.abc import Iterator
+import time
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pydicom
 from pydicom.uid import MediaStorageDirectoryStorage
 
+from breastpredict.dicom.archive import is_archive, unpack
 from breastpredict.dicom.headers import unreadable
 from breastpredict.errors import InputError
 
 SLICER_DATABASE = "ctkDICOM.sql"
 """The index of a DICOM database of Slicer (CTK), in its folder."""
 
-ARCHIVE_BYTES = 40 * 2**30
-"""An archive that unpacks to more is refused: the largest MR examinations hold a tenth of it."""
-
-ARCHIVE_FILES = 200_000
-ARCHIVE_RATIO = 100.0
-"""MR pixels shrink by two to four; an archive that shrinks to a hundredth is no examination."""
-
-_RATIO_MATTERS = 100 * 2**20  # bytes; below, any ratio is harmless
-_CHUNK = 1 << 20
 _DEPTH = 64  # folders within folders: deeper is a loop or an attack
+_LOCKED_S = 2.0  # how long to wait for Slicer to finish writing
+_QUERY_S = 20.0  # a database of a million files answers in a few seconds
+_MAXIMUM_NAMES = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -68,14 +60,28 @@ def list_files(path: str | os.PathLike[str], *, study_uid: str | None = None) ->
             unreasonable.
     """
     root = Path(path)
-    if not root.exists():
-        raise InputError("There is no such folder or file", path=root)
-    if root.is_dir():
-        if (root / SLICER_DATABASE).is_file():
-            return _database(root, study_uid)
-        return _folder(root)
-    if zipfile.is_zipfile(root):
-        return _archive(root)
+    try:
+        if root.is_dir():
+            if (root / SLICER_DATABASE).is_file():
+                return _database(root, study_uid)
+            return _folder(root)
+        if root.is_file():
+            return _file(root, study_uid)
+        exists = root.exists()
+    except OSError as error:
+        raise unreadable(error, root) from error
+    raise InputError(
+        "This is neither a file nor a folder" if exists else "There is no such folder or file",
+        path=root,
+    )
+
+
+def _file(root: Path, study_uid: str | None) -> Listing:
+    if root.name == SLICER_DATABASE:
+        return _database(root.parent, study_uid)
+    if is_archive(root):
+        unpacked = unpack(root)
+        return Listing("zip archive", unpacked.paths, unpacked.notes, keep=unpacked)
     directory = _directory(root)
     return directory if directory is not None else Listing("file", (root,))
 
@@ -107,7 +113,29 @@ def _folder(root: Path) -> Listing:
 
 
 def _database(root: Path, study_uid: str | None) -> Listing:
-    """The files of a Slicer database: copied ones lie in its folder, linked ones anywhere."""
+    """The files of a Slicer database: copied ones lie in its folder and are named relative to it,
+    linked ones lie anywhere and have absolute names (CTK, ``ctkDICOMDatabase``)."""
+    names = _names_in_database(root / SLICER_DATABASE, study_uid)
+    if study_uid is not None and not names:
+        raise InputError("The study asked for is not in the Slicer DICOM database", path=root)
+    found, gone, outside = [], 0, 0
+    for name in names:
+        file = root / name
+        if not file.is_file():
+            gone += 1
+        elif Path(name).is_absolute() or file.resolve().is_relative_to(root.resolve()):
+            found.append(file)
+        else:
+            outside += 1
+    notes = []
+    if gone:
+        notes.append(f"{gone} files of the database are not there any more")
+    if outside:
+        notes.append(f"{outside} files of the database lie outside of its folder")
+    return Listing("Slicer DICOM database", tuple(found), tuple(notes))
+
+
+def _names_in_database(path: Path, study_uid: str | None) -> list[str]:
     query, values = "SELECT Filename FROM Images", ()
     if study_uid is not None:
         query = (
@@ -115,36 +143,42 @@ def _database(root: Path, study_uid: str | None) -> Listing:
             "Series.SeriesInstanceUID WHERE Series.StudyInstanceUID = ?"
         )
         values = (study_uid,)  # type: ignore[assignment]
-    path = root / SLICER_DATABASE
+    # Opened for reading only: Slicer may have it open.
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    until = time.monotonic() + _QUERY_S
     try:
-        # Opened for reading only: Slicer may have it open.
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            rows = sorted({str(row[0]) for row in database.execute(query, values)})
-    except sqlite3.Error as error:
+        with closing(sqlite3.connect(address, uri=True, timeout=_LOCKED_S)) as database:
+            # A damaged or hostile database may answer without end.
+            database.set_progress_handler(lambda: time.monotonic() > until, 1_000_000)
+            rows = database.execute(query, values).fetchmany(_MAXIMUM_NAMES)
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise InputError(
             "The Slicer DICOM database cannot be read",
             path=path,
             remedy="Close Slicer and try again, or give the folder of the DICOM files",
         ) from error
-    named = [root / row for row in rows]
-    found = tuple(path for path in named if path.is_file())
-    gone = len(named) - len(found)
-    notes = (f"{gone} files of the database are not there any more",) if gone else ()
-    return Listing("Slicer DICOM database", found, notes)
+    # A name may be missing where only the headers were fetched from a server.
+    return sorted({str(row[0]) for row in rows if row[0]})
 
 
 def _directory(path: Path) -> Listing | None:
     """The files a DICOMDIR names (PS3.10 8, PS3.3 F); None where the file is none."""
     try:
-        data = pydicom.dcmread(path)
+        meta = pydicom.filereader.read_file_meta_info(path)
+        if meta.get("MediaStorageSOPClassUID") != MediaStorageDirectoryStorage:
+            return None
     except OSError as error:
         raise unreadable(error, path) from error
     except Exception:  # pydicom raises many kinds on what is no DICOM file
         return None
-    if data.get("file_meta", {}).get("MediaStorageSOPClassUID") != MediaStorageDirectoryStorage:
-        return None
+    try:
+        records = list(pydicom.dcmread(path).DirectoryRecordSequence)
+    except Exception as error:
+        raise InputError(
+            "The DICOMDIR is damaged", path=path, remedy="Give the folder it lies in"
+        ) from error
     root, found, gone, outside = path.parent, [], 0, 0
-    for record in data.get("DirectoryRecordSequence", None) or ():
+    for record in records:
         try:
             name = record.get("ReferencedFileID")
             parts = [name] if isinstance(name, str) else [str(part) for part in name or ()]
@@ -152,8 +186,8 @@ def _directory(path: Path) -> Listing | None:
             gone += 1
             continue
         if not parts:
-            continue
-        if any(part in ("", ".", "..") or "/" in part or "\\" in part for part in parts):
+            continue  # of a patient, study or series
+        if any(part in ("", ".", "..") or set(part) & set("/\\:\0") for part in parts):
             outside += 1
             continue
         file = _as_written(root, parts)
@@ -178,77 +212,3 @@ def _as_written(root: Path, parts: list[str]) -> Path | None:
         if path.is_file():
             return path
     return None
-
-
-def _archive(path: Path) -> Listing:
-    """The DICOM files of a zip, unpacked under numbers: no name in it decides where a file goes."""
-    damaged = InputError("The zip archive is damaged", path=path, remedy="Copy or export it again")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if not info.is_dir()]
-            _check_size(members, path)
-            folder = tempfile.TemporaryDirectory(prefix="breastpredict-")
-            found = tuple(_unpacked(archive, members, Path(folder.name), path))
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
-        raise damaged from error
-    except OSError as error:
-        raise unreadable(error, path) from error
-    skipped = len(members) - len(found)
-    notes = (f"{skipped} files of the archive are not DICOM",) if skipped else ()
-    return Listing("zip archive", found, notes, keep=folder)
-
-
-def _check_size(members: list[zipfile.ZipInfo], path: Path) -> None:
-    total = sum(info.file_size for info in members)
-    packed = max(1, path.stat().st_size)
-    if len(members) > ARCHIVE_FILES or total > ARCHIVE_BYTES:
-        raise InputError(
-            f"The zip archive holds {len(members)} files of {total / 2**30:.1f} GiB in all, more "
-            f"than an examination has",
-            path=path,
-            remedy="Unpack it and give the folder of one patient",
-        )
-    if total > _RATIO_MATTERS and total / packed > ARCHIVE_RATIO:
-        raise InputError(
-            f"The zip archive would unpack to {total / packed:.0f} times its size",
-            path=path,
-            remedy="It does not look like an examination; unpack it yourself if you trust it",
-        )
-    if any(info.flag_bits & 1 for info in members):
-        raise InputError(
-            "The zip archive is encrypted", path=path, remedy="Unpack it and give the folder"
-        )
-    free = shutil.disk_usage(tempfile.gettempdir()).free
-    if total > 0.9 * free:
-        raise InputError(
-            f"Unpacking the zip archive needs {total / 2**30:.1f} GiB, and the temporary folder "
-            f"has {free / 2**30:.1f} GiB left",
-            path=path,
-            remedy="Set TMPDIR to a larger disk, or unpack it yourself",
-        )
-
-
-def _unpacked(
-    archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: Path, path: Path
-) -> Iterator[Path]:
-    for number, info in enumerate(sorted(members, key=lambda info: info.filename)):
-        if PurePosixPath(info.filename).name.upper() == "DICOMDIR":
-            continue
-        with archive.open(info) as source:
-            head = source.read(_CHUNK)
-            if not _may_be_dicom(head):
-                continue
-            target = folder / f"{number:06d}"
-            left = info.file_size - len(head)
-            with open(target, "wb") as file:
-                file.write(head)
-                while chunk := source.read(_CHUNK):
-                    left -= len(chunk)
-                    if left < 0:  # more than the directory says: it was checked against that
-                        raise zipfile.BadZipFile(str(path))
-                    file.write(chunk)
-        yield target
-
-
-def _may_be_dicom(head: bytes) -> bool:
-    return head[128:132] == b"DICM" or head[:2] in (b"\x02\x00", b"\x08\x00")

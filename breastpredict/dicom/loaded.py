@@ -16,7 +16,6 @@ referred to, so no DICOM results are written for such a case.
 from __future__ import annotations
 
 import csv
-import itertools
 import math
 import os
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from breastpredict.dicom.loaded_files import LoadedPixels, pixels_of
+from breastpredict.dicom.loaded_files import LoadedPixels, files_of, pixels_of
 from breastpredict.dicom.study import DceAcquisition, Decision, Phase, Study
 from breastpredict.dicom.timing import Times, choose_early, roles_from_signal
 from breastpredict.errors import InputError
@@ -70,43 +69,65 @@ def study_from_table(path: Path) -> Study:
     rows = _rows(path)
     phases: list[LoadedPhase] = []
     wrong: list[str] = []
+    seen: dict[tuple[str, str], int] = {}
     for number, row in enumerate(rows, start=2):
-        file = path.parent / row["file"]
-        frame = row.get("frame", "")
-        time = row.get("time_s", "")
-        if not row["file"] or not file.is_file():
-            wrong.append(f"row {number}, column file: there is no such file")
-        if row["role"] not in ("pre", "post"):
-            wrong.append(f"row {number}, column role: is {row['role']!r}; use pre or post")
-        if frame and not (frame.isdigit() and int(frame) > 0):
-            wrong.append(f"row {number}, column frame: is {frame!r}; use a number from 1")
-        if time and _seconds(time) is None:
-            wrong.append(f"row {number}, column time_s: is {time!r}; use seconds from injection")
-        phases.append(
-            LoadedPhase(
-                file,
-                row["role"],
-                _seconds(time),
-                int(frame) if frame.isdigit() and int(frame) > 0 else None,
-            )
-        )
+        phases.append(_phase(row, number, path.parent, wrong))
+        same = seen.setdefault((row["file"], row.get("frame", "")), number)
+        if row["file"] and same != number:
+            wrong.append(f"row {number}, column file: the same volume stands in row {same} already")
     sides = {row.get("laterality", "") for row in rows} - {""}
     if len(sides) > 1 or not sides <= {"R", "L", "B"}:
         wrong.append("column laterality: use one of R, L, B for all rows")
+    if all(_seconds(row["time_s"]) is not None for row in rows if row.get("time_s")):
+        wrong.extend(_contradictions(phases))
     if wrong:
-        raise InputError(
-            f"The table of phases has {len(wrong)} errors: {'; '.join(wrong)}", path=path
-        )
+        count = f"{len(wrong)} errors" if len(wrong) > 1 else "an error"
+        raise InputError(f"The table of phases has {count}: {'; '.join(wrong)}", path=path)
     return study_from_volumes(phases, laterality=next(iter(sides), None), path=path)
 
 
+def _phase(row: dict[str, str], number: int, folder: Path, wrong: list[str]) -> LoadedPhase:
+    """A row of the table; what is wrong with it is added to ``wrong``."""
+    file, frame, time = folder / row["file"], row.get("frame", ""), row.get("time_s", "")
+    if not row["file"] or not file.is_file():
+        wrong.append(f"row {number}, column file: there is no such file")
+    if row["role"] not in ("pre", "post"):
+        wrong.append(f"row {number}, column role: is {row['role']!r}; use pre or post")
+    which = int(frame) if frame.isascii() and frame.isdigit() else 0
+    if frame and which < 1:
+        wrong.append(f"row {number}, column frame: is {frame!r}; use a number from 1")
+    if time and _seconds(time) is None:
+        wrong.append(f"row {number}, column time_s: is {time!r}; use seconds from injection")
+    return LoadedPhase(file, row["role"], _seconds(time), which or None)
+
+
+def _contradictions(phases: Sequence[LoadedPhase]) -> list[str]:
+    """What cannot be true of phases together."""
+    timed = [phase.time_s for phase in phases if phase.time_s is not None]
+    if 0 < len(timed) < len(phases):
+        return ["some phases have a time and others have none"]
+    wrong = []
+    if len(set(timed)) < len(timed):
+        wrong.append("two phases have the same time")
+    roles = [phase.role for phase in _in_time(phases)]
+    if "post" in roles and "pre" in roles[roles.index("post") :]:
+        wrong.append("a pre-contrast phase comes after a post-contrast one")
+    return wrong
+
+
+def _in_time(phases: Sequence[LoadedPhase]) -> list[LoadedPhase]:
+    """By their times; as they are given where they have none."""
+    return sorted(phases, key=lambda phase: phase.time_s or 0.0)
+
+
 def table_files(path: Path) -> list[Path]:
-    """The files that a table of loaded volumes names.
+    """The files that a table of loaded volumes is made of.
 
     Raises:
         InputError: it is no such table.
     """
-    return sorted({path.parent / row["file"] for row in _rows(path) if row["file"]})
+    named = {path.parent / row["file"] for row in _rows(path) if row["file"]}
+    return sorted({file for name in named for file in files_of(name)})
 
 
 def study_from_volumes(
@@ -127,16 +148,13 @@ def study_from_volumes(
     """
     if not phases:
         raise InputError("There is no phase", path=path)
-    timed = [phase.time_s is not None for phase in phases]
-    if any(timed) and not all(timed):
-        raise InputError("Some phases have a time and others have none", path=path)
-    if all(timed):
-        phases = sorted(phases, key=lambda phase: phase.time_s or 0.0)
-        if any(a.time_s == b.time_s for a, b in itertools.pairwise(phases)):
-            raise InputError("Two phases have the same time", path=path)
+    wrong = _contradictions(phases)
+    if wrong:
+        what = "; ".join(wrong)
+        raise InputError(what[0].upper() + what[1:], path=path)
+    phases = _in_time(phases)
     roles = [phase.role for phase in phases]
-    if "post" in roles and "pre" in roles[roles.index("post") :]:
-        raise InputError("A pre-contrast phase comes after a post-contrast one", path=path)
+    timed = all(phase.time_s is not None for phase in phases)
     sources = [pixels_of(phase.volume, phase.frame) for phase in phases]
     first = sources[0].geometry
     for source in sources:
@@ -148,9 +166,9 @@ def study_from_volumes(
             )
     times = Times(
         tuple(math.nan if p.time_s is None else p.time_s for p in phases),
-        "injection, as the user says" if all(timed) else "unknown (the user gives no times)",
+        "injection, as the user says" if timed else "unknown (the user gives no times)",
         "",
-        all(timed),
+        timed,
     )
     chosen, rule, reason = choose_early(times, roles)
     warnings, enhancement = _against_signal(sources, roles)
@@ -199,8 +217,6 @@ def _against_signal(
     stop = max(start + 1, math.ceil(0.8 * (count - 1)) + 1)
     step = max(1, (stop - start) // _SAMPLED_SLICES)
     sample = np.stack([source.read(start, stop)[::step, ::2, ::2] for source in sources])
-    if not np.isfinite(sample).all():
-        raise InputError("A phase holds values that are not finite", path=sources[0].name)
     shown = roles_from_signal(sample)
     warnings = [
         f"Phase {n} was assigned {role}-contrast, and its signal looks {found}-contrast"
@@ -216,21 +232,26 @@ def _rows(path: Path) -> list[dict[str, str]]:
             reader = csv.DictReader(file)
             names = [name.strip() for name in reader.fieldnames or []]
             reader.fieldnames = names
-            rows = [{k: (v or "").strip() for k, v in row.items() if k} for row in reader]
+            rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError("The table of phases is no UTF-8 CSV", path=path) from error
-    missing = [name for name in ("file", "role") if name not in names]
-    unknown = [name for name in names if name not in _COLUMNS]
-    if missing or unknown:
-        what = f"lacks {', '.join(missing)}" if missing else f"has unknown {', '.join(unknown)}"
+    problems = [
+        *(f"lacks {name}" for name in ("file", "role") if name not in names),
+        *(f"has an unknown {name or 'column'}" for name in names if name not in _COLUMNS),
+        *(f"has {name} twice" for name in _COLUMNS if names.count(name) > 1),
+    ]
+    if problems:
         raise InputError(
-            f"The table of phases {what}",
+            f"The table of phases {', '.join(problems)}",
             path=path,
             remedy=f"Its columns are {', '.join(_COLUMNS)}; a cohort is for her2 batch and train",
         )
     if not rows:
         raise InputError("The table of phases has no rows", path=path)
-    return rows
+    for number, row in enumerate(rows, start=2):
+        if None in row:
+            raise InputError(f"Row {number} has more cells than columns", path=path)
+    return [{name: (value or "").strip() for name, value in row.items()} for row in rows]
 
 
 def _seconds(text: str) -> float | None:

@@ -10,9 +10,12 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from breastpredict.dicom.itk import quietly
+from breastpredict.dicom.itk import check_real, open_image, read_image
 from breastpredict.errors import InputError
 from breastpredict.imaging import Geometry
+
+_DETACHED = (".mhd", ".nhdr", ".hdr")
+"""Headers whose pixels lie in a file of the same name beside them."""
 
 
 @dataclass(frozen=True)
@@ -32,24 +35,30 @@ class LoadedPixels:
         """Slices ``[start, stop)`` as ``[k, j, i]``.
 
         Raises:
-            InputError: the file cannot be read any more.
+            InputError: the file cannot be read any more, or a value is not finite.
         """
+        values = self._read(start, stop)
+        if not np.isfinite(values).all():
+            raise InputError("The volume holds values that are not finite", path=self.name)
+        return values
+
+    def _read(self, start: int, stop: int) -> NDArray[np.float32]:
         if self.image is not None:
             array = sitk.GetArrayViewFromImage(self.image)[start:stop]
-            return np.asarray(array, dtype=np.float32)
+            return np.array(array, dtype=np.float32)
         assert self.file is not None
-        reader = _reader(self.file)
+        reader = _reader(self.file, whole=False)
         index, size = [0] * reader.GetDimension(), list(reader.GetSize())
         index[2], size[2] = start, stop - start
         if reader.GetDimension() == 4:
             index[3], size[3] = (self.frame or 1) - 1, 0
-        if reader.GetNumberOfComponents() == 1:  # only the region is read where the format allows
-            reader.SetExtractIndex(index)
-            reader.SetExtractSize(size)
-            return np.asarray(sitk.GetArrayFromImage(_executed(reader, self.file)), np.float32)
-        whole = _executed(reader, self.file)
-        part = sitk.VectorIndexSelectionCast(whole, (self.frame or 1) - 1)
-        return np.asarray(sitk.GetArrayViewFromImage(part)[start:stop], np.float32)
+        # Only the region is read where the format allows it.
+        reader.SetExtractIndex(index)
+        reader.SetExtractSize(size)
+        image = read_image(reader, self.file, "The volume is damaged")
+        if image.GetNumberOfComponentsPerPixel() > 1:
+            image = sitk.VectorIndexSelectionCast(image, (self.frame or 1) - 1)
+        return sitk.GetArrayFromImage(image).astype(np.float32, copy=False)
 
 
 def pixels_of(volume: sitk.Image | Path, frame: int | None = None) -> LoadedPixels:
@@ -63,14 +72,16 @@ def pixels_of(volume: sitk.Image | Path, frame: int | None = None) -> LoadedPixe
         InputError: the file is damaged, states no spacing, or the frame is not in it.
     """
     if isinstance(volume, sitk.Image):
+        check_real(volume, "loaded volume")
+        if volume.GetDimension() != 3 or volume.GetNumberOfComponentsPerPixel() > 1:
+            raise InputError("This is no volume of single values", path="loaded volume")
         return LoadedPixels(volume, None, None, _geometry_of(volume, "loaded volume"))
     file = Path(volume)
-    reader = _reader(file)
-    several = reader.GetSize()[3] if reader.GetDimension() == 4 else reader.GetNumberOfComponents()
-    if reader.GetDimension() not in (3, 4) or (
-        reader.GetDimension() == 4 and reader.GetNumberOfComponents() > 1
-    ):
+    reader = _reader(file, whole=True)
+    count = reader.GetDimension()
+    if count not in (3, 4) or (count == 4 and reader.GetNumberOfComponents() > 1):
         raise InputError("The file holds no volume", path=file)
+    several = reader.GetSize()[3] if count == 4 else reader.GetNumberOfComponents()
     if several > 1 and frame is None:
         raise InputError(
             f"The file holds {several} volumes", path=file, remedy="Say which in the column frame"
@@ -80,39 +91,39 @@ def pixels_of(volume: sitk.Image | Path, frame: int | None = None) -> LoadedPixe
     return LoadedPixels(None, file, frame, _geometry_of(reader, str(file)))
 
 
-def _reader(file: Path) -> sitk.ImageFileReader:
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(file))
+def files_of(file: Path) -> list[Path]:
+    """The file and what it cannot be read without."""
+    if file.suffix.lower() not in _DETACHED:
+        return [file]
+    beside = sorted(file.parent.iterdir()) if file.parent.is_dir() else []
+    return [file, *(o for o in beside if o.name.startswith(f"{file.stem}.") and o != file)]
+
+
+def _reader(file: Path, whole: bool) -> sitk.ImageFileReader:
     try:
-        with quietly():
-            reader.ReadImageInformation()
-    except RuntimeError as error:
+        with open(file, "rb") as opened:
+            is_dicom = opened.read(132)[128:] == b"DICM"
+    except OSError as error:
+        raise InputError(f"It cannot be read ({error.strerror})", path=file) from error
+    if is_dicom:
         raise InputError(
-            "The volume is damaged or of an unknown kind",
-            path=file,
-            remedy="Give NRRD, NIfTI, MetaImage or a Slicer sequence",
-        ) from error
-    return reader
-
-
-def _executed(reader: sitk.ImageFileReader, file: Path) -> sitk.Image:
-    try:
-        with quietly():
-            image: sitk.Image = reader.Execute()
-            return image
-    except RuntimeError as error:
-        raise InputError("The volume is damaged", path=file) from error
+            "The volume is a DICOM file", path=file, remedy="Give the folder of the DICOM study"
+        )
+    return open_image(
+        file,
+        "The volume is damaged or of an unknown kind",
+        "Give NRRD, NIfTI, MetaImage or a Slicer sequence",
+        whole=whole,
+    )
 
 
 def _geometry_of(volume: Any, name: str) -> Geometry:
     """The grid of the first three axes of an image, or of what a reader has found out.
 
     Raises:
-        InputError: it is no volume, or its file states no voxel size.
+        InputError: its file states no voxel size, or axes that are not perpendicular.
     """
     count = volume.GetDimension()
-    if count not in (3, 4):
-        raise InputError("This is no volume", path=name)
     axes = np.array(volume.GetDirection()).reshape(count, count)[:3, :3]
     spacing, origin = volume.GetSpacing()[:3], volume.GetOrigin()[:3]
     if set(spacing) == {1.0} and not np.any(origin) and np.array_equal(np.abs(axes), np.eye(3)):
@@ -123,4 +134,7 @@ def _geometry_of(volume: Any, name: str) -> Geometry:
         )
     i, j, k = volume.GetSize()[:3]
     (x, y, z), (a, b, c) = origin, spacing
-    return Geometry((i, j, k), (a, b, c), (x, y, z), tuple(axes.ravel().tolist()))
+    try:
+        return Geometry((i, j, k), (a, b, c), (x, y, z), tuple(axes.ravel().tolist()))
+    except InputError as error:
+        raise InputError(error.problem, path=name) from error

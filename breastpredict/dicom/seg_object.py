@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.pixels.utils import iter_pixels
 
+from breastpredict.dicom.planes import even_slots
+from breastpredict.dicom.seg_pixels import decoded_frames
 from breastpredict.dicom.segments import Segment
 from breastpredict.errors import GateRefusal, InputError
 from breastpredict.imaging import BoxedMask, Geometry
@@ -22,140 +23,181 @@ from breastpredict.imaging import BoxedMask, Geometry
 LABELMAP = "1.2.840.10008.5.1.4.1.1.66.7"
 SEGMENTATION_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", LABELMAP)
 
-_MAXIMUM_SLICES = 4096
-_MAXIMUM_VOXELS = 2**31
-_ON_SLOT = 0.1  # of the slice distance
+_MAXIMUM_PIXELS = 2**24  # of a frame: four times the largest matrix of any MR scanner
+_ON_VOXEL = 0.2  # of the finest spacing: how far a frame may lie off a slice and still be it
+_ASIDE_MM = 1.0  # within the plane, from frame to frame: positions are written with few digits
 
 
 def described_segments(data: pydicom.Dataset) -> list[Segment]:
     """The segments of an object; of a label map the background is none."""
     out = []
     for item in data.SegmentSequence:
-        kind = item.SegmentedPropertyTypeCodeSequence[0]
         number = int(item.SegmentNumber)
         if number == 0 and data.SOPClassUID == LABELMAP:
             continue
-        code = (str(kind.CodingSchemeDesignator), str(kind.get("CodeValue", "")))
-        out.append(Segment(number, str(item.get("SegmentLabel", "")), code))
+        kind = (item.get("SegmentedPropertyTypeCodeSequence") or [pydicom.Dataset()])[0]
+        code = (str(kind.get("CodingSchemeDesignator") or ""), str(kind.get("CodeValue") or ""))
+        out.append(Segment(number, str(item.get("SegmentLabel") or ""), code))
     return out
 
 
-def segment_mask(data: pydicom.Dataset, number: int, path: Path) -> BoxedMask:
-    """One segment on its own grid. Of fractional values those of at least half count.
+def segment_mask(data: pydicom.Dataset, number: int, onto: Geometry, path: Path) -> BoxedMask:
+    """One segment. Of fractional values those of at least half count.
+
+    Frames that lie in slices of ``onto`` are put there, whatever slice distance the object states.
+    Others make a grid of their own; the caller brings it over by position.
 
     Raises:
         GateRefusal: "no-tumour", the segment has no frames.
-        InputError: no place in the patient, frames that are not parallel, or damage.
+        InputError: no place in the patient, frames that make no stack, or damage.
     """
-    groups = data.get("PerFrameFunctionalGroupsSequence", None)
-    shared = (data.get("SharedFunctionalGroupsSequence", None) or [pydicom.Dataset()])[0]
-    slide = "a segmentation of a microscope slide, not of a volume in the patient"
     if "TotalPixelMatrixColumns" in data:
-        raise InputError(f"This is {slide}", path=path)
-    if not groups:
-        raise InputError("The segmentation has no functional groups of its frames", path=path)
-
-    def item(index: int, name: str) -> Any:
-        found = groups[index].get(name) or shared.get(name)
-        if not found:
-            raise InputError(f"The segmentation does not state its {name}", path=path)
-        return found[0]
-
-    mine = list(range(len(groups)))
-    if data.SOPClassUID != LABELMAP:
-        mine = [
-            index
-            for index in mine
-            if int(item(index, "SegmentIdentificationSequence").ReferencedSegmentNumber) == number
-        ]
+        raise InputError(
+            "This is a segmentation of a microscope slide, not of a volume in the patient",
+            path=path,
+        )
+    groups = _Groups(data, path)
+    mine = groups.of_segment(number)
     if not mine:
         raise GateRefusal("no-tumour", "The tumour's segment has no frames.")
-    orientation = np.array(
-        [item(i, "PlaneOrientationSequence").ImageOrientationPatient for i in mine], dtype=float
-    )
-    if np.abs(orientation - orientation[0]).max() > 1e-3:
-        raise InputError("The frames of the segmentation are not parallel", path=path)
-    positions = np.array(
-        [item(i, "PlanePositionSequence").ImagePositionPatient for i in mine], dtype=float
-    )
-    measures = item(mine[0], "PixelMeasuresSequence")
-    spacing = (float(measures.PixelSpacing[1]), float(measures.PixelSpacing[0]))
-    row, column = orientation[0, :3], orientation[0, 3:]
-    normal = np.cross(row, column)
-    along = positions @ normal
-    step = float(measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or 0)
-    step, slots = _slots(along - along.min(), step, path)
-    rows, columns, slices = int(data.Rows), int(data.Columns), int(slots.max()) + 1
-    if slices > _MAXIMUM_SLICES or rows * columns * slices > _MAXIMUM_VOXELS:
+    if int(data.Rows) * int(data.Columns) > _MAXIMUM_PIXELS:
         raise InputError("The segmentation states an absurd size", path=path)
-    x, y, z = positions[int(np.argmin(along))].tolist()
-    axes = np.stack([row, column, normal], axis=1)
-    grid = Geometry(
-        (columns, rows, slices), (*spacing, step), (x, y, z), tuple(axes.ravel().tolist())
-    )
-    volume = np.zeros((slices, rows, columns), np.bool_)
-    for slot, frame in zip(slots, _frames(data, mine, path), strict=True):
-        volume[slot] |= _inside(data, frame, number)
-    return BoxedMask.of_array(volume, grid)
+    frames = _Placed.of(groups, mine)
+    grid, slots = frames.on(onto) or frames.stacked(path)
+    inside = (_inside(data, frame, number, path) for frame in decoded_frames(data, mine, path))
+    return BoxedMask.of_planes(grid, zip(slots, inside, strict=True))
 
 
-def _slots(along: NDArray[np.float64], step: float, path: Path) -> tuple[float, NDArray[np.int64]]:
-    """The slice distance and each frame's place in multiples of it.
+class _Groups:
+    """The functional groups of the frames (PS3.3 C.7.6.16): an item is shared, or each frame's."""
 
-    The distance stated may be wrong or absent (writers often give the thickness instead); then the
-    frames' own distances tell it.
-    """
-    gaps = np.diff(np.unique(np.round(along, 3)))
-    span = float(along.max())
-    for candidate in (step, float(gaps.min()) if len(gaps) else 0.0):
-        if candidate <= 0:
-            continue
-        count = max(1, round(span / candidate))
-        exact = span / count if span > 0 else candidate  # positions are written with few digits
-        places = along / exact
-        if np.abs(places - np.round(places)).max() <= _ON_SLOT:
-            return exact, np.round(places).astype(np.int64)
-    if len(gaps):
-        raise InputError("The frames of the segmentation are not evenly spaced", path=path)
-    raise InputError("The segmentation states no slice distance", path=path)
+    def __init__(self, data: pydicom.Dataset, path: Path) -> None:
+        self.data, self.path = data, path
+        self._frames = data.get("PerFrameFunctionalGroupsSequence", None) or ()
+        shared = data.get("SharedFunctionalGroupsSequence", None)
+        self._shared = shared[0] if shared else pydicom.Dataset()
+        if not self._frames:
+            raise InputError("The segmentation has no functional groups of its frames", path=path)
+        if len(self._frames) != int(data.get("NumberOfFrames") or 1):
+            raise InputError("The segmentation does not describe all its frames", path=path)
+
+    def item(self, index: int, name: str) -> Any:
+        """The item of a frame; its own stands above the shared one."""
+        found = self._frames[index].get(name) or self._shared.get(name)
+        if not found:
+            placeless = " has no place in the patient: it" if name.startswith("Plane") else ""
+            raise InputError(f"The segmentation{placeless} does not state {name}", path=self.path)
+        return found[0]
+
+    def of_segment(self, number: int) -> list[int]:
+        """The frames of a segment, 0-based; in a label map any frame may hold any."""
+        every = range(len(self._frames))
+        if self.data.SOPClassUID == LABELMAP:
+            return list(every)
+        name = "SegmentIdentificationSequence"
+        return [i for i in every if int(self.item(i, name).ReferencedSegmentNumber) == number]
 
 
-def _inside(data: pydicom.Dataset, frame: NDArray[Any], number: int) -> NDArray[np.bool_]:
+class _Placed:
+    """Parallel frames of one size in space."""
+
+    def __init__(
+        self,
+        matrix: tuple[int, int],
+        spacing: tuple[float, float],
+        stated: Sequence[float],
+        orientation: NDArray[np.float64],
+        positions: NDArray[np.float64],
+    ) -> None:
+        self.matrix, self.spacing, self.stated = matrix, spacing, stated
+        row, column = orientation[:3], orientation[3:]
+        self.axes = np.stack([row, column, np.cross(row, column)], axis=1)
+        self.positions = positions
+
+    @classmethod
+    def of(cls, groups: _Groups, frames: Sequence[int]) -> _Placed:
+        """Where the frames lie.
+
+        Raises:
+            InputError: it is not stated, or the frames are not parallel or not of one size.
+        """
+
+        def values(sequence: str, name: str) -> NDArray[np.float64]:
+            found = [getattr(groups.item(i, sequence), name) for i in frames]
+            return np.array(found, dtype=np.float64)
+
+        data, path = groups.data, groups.path
+        orientation = values("PlaneOrientationSequence", "ImageOrientationPatient")
+        spacing = values("PixelMeasuresSequence", "PixelSpacing")
+        positions = values("PlanePositionSequence", "ImagePositionPatient")
+        sizes = (orientation.shape[1], spacing.shape[1], positions.shape[1])
+        finite = np.isfinite(np.concatenate([orientation, spacing, positions], axis=1)).all()
+        if sizes != (6, 2, 3) or not finite:
+            raise InputError("The segmentation states no sound geometry", path=path)
+        if np.abs(orientation - orientation[0]).max() > 1e-3:
+            raise InputError("The frames of the segmentation are not parallel", path=path)
+        if np.abs(spacing - spacing[0]).max() > 1e-3 * spacing[0].min():
+            raise InputError("The frames of the segmentation differ in pixel spacing", path=path)
+        measures = groups.item(frames[0], "PixelMeasuresSequence")
+        stated = [measures.get(name) for name in ("SpacingBetweenSlices", "SliceThickness")]
+        return cls(
+            (int(data.Columns), int(data.Rows)),
+            (float(spacing[0][1]), float(spacing[0][0])),
+            [abs(float(value)) for value in stated if value],
+            orientation[0],
+            positions,
+        )
+
+    def on(self, grid: Geometry) -> tuple[Geometry, list[int]] | None:
+        """Each frame's slice of a grid; None where one is none of its slices."""
+        near = _ON_VOXEL * min(grid.spacing)
+        slots = []
+        for position in self.positions:
+            slot = grid.find_slab(self._grid(1, grid.spacing[2], position), near)
+            if slot is None:
+                return None
+            slots.append(slot)
+        return grid, slots
+
+    def stacked(self, path: Path) -> tuple[Geometry, list[int]]:
+        """A grid of their own, and each frame's slice of it.
+
+        The distance stated may be wrong or absent (writers often give the thickness instead); then
+        the frames' own distances tell it.
+
+        Raises:
+            InputError: the frames are not evenly spaced, or not above one another.
+        """
+        along = self.positions @ self.axes[:, 2]
+        beside = (self.positions - self.positions[0]) @ self.axes[:, :2]
+        if np.abs(beside).max() > _ASIDE_MM:
+            raise InputError("The frames of the segmentation are not above one another", path=path)
+        found = even_slots(along, self.stated)
+        if found is None:
+            what = "are not evenly spaced" if np.ptp(along) > 0 else "state no slice distance"
+            raise InputError(f"The frames of the segmentation {what}", path=path)
+        step, slots = found
+        lowest = self.positions[int(np.argmin(along))]
+        return self._grid(int(slots.max()) + 1, step, lowest), slots.tolist()
+
+    def _grid(self, count: int, step: float, position: NDArray[np.float64]) -> Geometry:
+        x, y, z = position.tolist()
+        return Geometry(
+            (*self.matrix, count),
+            (*self.spacing, step),
+            (x, y, z),
+            tuple(self.axes.ravel().tolist()),
+        )
+
+
+def _inside(
+    data: pydicom.Dataset, frame: NDArray[Any], number: int, path: Path
+) -> NDArray[np.bool_]:
     if data.SOPClassUID == LABELMAP:
         return np.asarray(frame == number)
     if data.get("SegmentationType") == "FRACTIONAL":
-        return np.asarray(frame >= float(data.MaximumFractionalValue) / 2)
+        full = float(data.MaximumFractionalValue)
+        if not full > 0:
+            raise InputError("The segmentation's MaximumFractionalValue is not above 0", path=path)
+        return np.asarray(frame >= full / 2)
     return np.asarray(frame > 0)
-
-
-def _frames(data: pydicom.Dataset, wanted: Sequence[int], path: Path) -> list[NDArray[Any]]:
-    """The frames asked for, [rows, columns] each.
-
-    Raises:
-        InputError: they are truncated or cannot be decoded.
-    """
-    rows, columns = int(data.Rows), int(data.Columns)
-    syntax = data.file_meta.TransferSyntaxUID
-    try:
-        if int(data.BitsAllocated) == 1 and not syntax.is_compressed:
-            return [_unpacked(data.PixelData, n, rows, columns) for n in wanted]
-        found = [np.asarray(frame) for frame in iter_pixels(data, indices=list(wanted))]
-    except Exception as error:  # the decoders raise many kinds on damage
-        raise InputError(
-            f"The pixels of the segmentation are truncated or cannot be decoded ({syntax.name})",
-            path=path,
-        ) from error
-    if any(frame.shape != (rows, columns) for frame in found) or len(found) != len(wanted):
-        raise InputError("The frames of the segmentation are damaged", path=path)
-    return found
-
-
-def _unpacked(pixels: bytes, frame: int, rows: int, columns: int) -> NDArray[np.uint8]:
-    """A frame of bits: frames follow each other without padding to bytes (PS3.5 8.1.1, D)."""
-    count = rows * columns
-    first, offset = divmod(frame * count, 8)
-    raw = np.frombuffer(pixels, np.uint8)[first : first + (offset + count + 7) // 8]
-    bits = np.unpackbits(raw, bitorder="little")[offset : offset + count]
-    if bits.size != count:
-        raise ValueError("truncated")
-    return bits.reshape(rows, columns)

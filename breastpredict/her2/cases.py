@@ -35,7 +35,8 @@ class Her2Case:
         ihc, ish: as in the table.
         extra: every other column.
         reading: how study and mask are to be read, where the table says it: any of ``segment``,
-            ``mask_order``, ``laterality``, ``acquisition``, ``phase`` of `prepare_case`.
+            ``mask_order``, ``study_uid``, ``laterality``, ``acquisition``, ``phase`` of
+            `prepare_case`.
     """
 
     patient_id: str = field(repr=False)

@@ -71,6 +71,10 @@ def _key(case: Her2Case, image_size: int) -> str:
             raise InputError("The segmentation does not exist", path=case.segmentation)
         files.append(case.segmentation)
     for file in files:
-        status = file.stat()
+        try:
+            status = file.stat()
+        except OSError:  # a table may name a file that is not there: said where it is read
+            digest.update(f"{file} is not there\n".encode())
+            continue
         digest.update(f"{file} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:32]

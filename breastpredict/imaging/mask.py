@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +51,33 @@ class BoxedMask:
             return cls(geometry, (0, 0, 0), np.zeros((0, 0, 0), np.bool_))
         k, j, i = (part.start + first for part, first in zip(box, offset, strict=True))
         return cls(geometry, (k, j, i), np.asarray(array[box] != 0))
+
+    @classmethod
+    def of_planes(cls, geometry: Geometry, planes: Iterable[tuple[int, NDArray[Any]]]) -> BoxedMask:
+        """A mask from (slice k, plane ``[j, i]``); what is in any plane of a slice is inside.
+
+        Planes are looked at one after the other: no volume is made of them.
+        """
+        parts: list[tuple[int, int, int, NDArray[np.bool_]]] = []
+        for k, plane in planes:
+            box = _bounding_box(plane[np.newaxis])
+            if box is not None:
+                _, rows, columns = box
+                part = np.asarray(plane[rows, columns] != 0)
+                parts.append((k, rows.start, columns.start, part.copy()))
+        if not parts:
+            return cls(geometry, (0, 0, 0), np.zeros((0, 0, 0), np.bool_))
+        start = (min(p[0] for p in parts), min(p[1] for p in parts), min(p[2] for p in parts))
+        stop = (
+            max(k for k, *_ in parts) + 1,
+            max(j + part.shape[0] for _, j, _, part in parts),
+            max(i + part.shape[1] for _, _, i, part in parts),
+        )
+        inside = np.zeros([b - a for a, b in zip(start, stop, strict=True)], np.bool_)
+        for k, j, i, part in parts:
+            j, i = j - start[1], i - start[2]
+            inside[k - start[0], j : j + part.shape[0], i : i + part.shape[1]] |= part
+        return cls(geometry, start, inside)
 
     @property
     def empty(self) -> bool:

@@ -159,13 +159,23 @@ def _forget(folder: Path) -> None:
 def _inputs(case: Her2Case) -> Iterator[str]:
     """What the case's files are, wherever they lie: names and sizes, and the mask's content.
 
-    A mask is small and is edited; a study is large and is sent again, not edited.
+    A mask is small and is edited; a study is large and is sent again, not edited. Loaded volumes
+    are edited: registered anew, they keep their names and sizes.
     """
     yield json.dumps(dict(case.reading), sort_keys=True)
     # What cannot be read is said where it is used.
     with contextlib.suppress(OSError, InputError):
-        for path in source_files(case.study):
+        files = source_files(case.study)
+        edited = case.study.suffix.lower() == ".csv"
+        for path in files:
             yield f"{os.path.relpath(path, case.study)} {path.stat().st_size}"
+            if edited:
+                yield _digest(path)
     if case.segmentation is not None:
         with contextlib.suppress(OSError):
-            yield hashlib.sha256(case.segmentation.read_bytes()).hexdigest()
+            yield _digest(case.segmentation)
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,7 +12,7 @@ from breastpredict.errors import InputError
 from breastpredict.her2 import Her2Case, her2_class
 
 REQUIRED = ("patient_id", "cohort", "split", "study", "segmentation", "ihc", "ish")
-READING = ("segment", "mask_order", "laterality", "acquisition", "phase")
+READING = ("segment", "mask_order", "study_uid", "laterality", "acquisition", "phase")
 """Optional columns that say how a case is to be read, as the options of ``predict`` do."""
 
 SPLITS = ("", "train", "validation", "test", "external")
