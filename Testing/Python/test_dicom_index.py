@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import re
@@ -258,7 +259,7 @@ def fingerprint(folder: Path) -> list[object]:
                     phase.role,
                     phase.geometry,
                     [(i.sop_instance_uid, i.frame) for i in phase.instances],
-                    sitk.GetArrayFromImage(phase.read()).tobytes(),
+                    hashlib.sha256(sitk.GetArrayFromImage(phase.read()).tobytes()).hexdigest(),
                 )
                 for phase in acquisition.phases
             ],

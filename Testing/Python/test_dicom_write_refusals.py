@@ -179,8 +179,8 @@ def test_a_source_that_cannot_be_referred_to_is_refused_in_one_line(
     tmp_path: Path, keyword: str
 ) -> None:
     source_study(tmp_path / "source", "siemens")
-    edit(tmp_path / "source", lambda data: delattr(data, keyword))
     phase = read_phase(tmp_path / "source")
+    edit(tmp_path / "source", lambda data: delattr(data, keyword))  # since it was read
     for write in writers(phase).values():
         with pytest.raises(InputError, match=f"The tag {keyword} is missing") as caught:
             write(tmp_path / "out" / "object.dcm")

@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from breastpredict.dicom.clocks import by_series
 from breastpredict.dicom.frames import Frame
 from breastpredict.dicom.phases import Volume
-from breastpredict.dicom.pixels import FrameSource, read_frames
+from breastpredict.dicom.pixels import read_frames, source_of
 from breastpredict.dicom.study import DceAcquisition, Decision, Instance, Phase
 from breastpredict.dicom.timing import (
     ENHANCEMENT,
     Roles,
+    against_injection,
     choose_early,
     roles_from_signal,
     times_of,
@@ -24,14 +26,11 @@ _SAMPLED_SLICES = 7
 _SAMPLED_SHARE = 0.6  # of the stack, around its middle
 
 
-def acquisition_of(
-    volumes: Sequence[Volume], notes: Sequence[str], damage: InputError | None
-) -> DceAcquisition:
+def acquisition_of(volumes: Sequence[Volume], damage: InputError | None) -> DceAcquisition:
     """The acquisition that volumes of one grid and sequence make, in order of time.
 
     Args:
         volumes: two or more.
-        notes: what was noticed when their series were split.
         damage: what seems to be a phase and could not be used; then none is chosen.
     """
     times = times_of(volumes)
@@ -40,6 +39,9 @@ def acquisition_of(
     if sample is not None:
         found = roles_from_signal(sample)
     roles = found.roles
+    contradiction = against_injection(times, roles)
+    if contradiction:
+        times = times_of(volumes, from_injection=False)
     chosen, rule, reason = choose_early(times, roles)
     if sample is None:
         damage = damaged[0]
@@ -59,6 +61,7 @@ def acquisition_of(
             time_origin=times.origin,
             role=role,
             series_uid=volume.series_uid,
+            series_number=volume.header.text("SeriesNumber"),
             geometry=volumes[0].geometry,
             instances=tuple(_instance(frame) for frame in volume.frames),
             enhancement=found.enhancement[number - 1] if found.enhancement else None,
@@ -75,16 +78,17 @@ def acquisition_of(
         reason=reason,
         warnings=(
             *times.warnings,
-            *notes,
-            *(str(error) for error in damaged),
+            *([f"The injection is not used: {contradiction}"] if contradiction else []),
+            *dict.fromkeys(note for volume in volumes for note in volume.notes),
+            *dict.fromkeys(str(error) for error in damaged),
             *_side_warning(volumes, side),
             *_contrast_warnings(volumes, roles),
         ),
         damage=damage,
         key=key,
-        kind=", ".join(f"{name} {value}" for name, value in volumes[0].apart.items()),
+        kind=kind_of(volumes[0]),
         decisions=(
-            Decision("phases", key, _tried(volumes)),
+            Decision("phases", key, {"series": _in_series(volumes), **_tried(volumes)}),
             Decision(
                 "times",
                 times.key or "nothing",
@@ -94,8 +98,31 @@ def acquisition_of(
             Decision("laterality", side_by),
             Decision("early phase", rule, {"reason": reason}),
         ),
-        modality=header.text("Modality"),
+        modality=header.text("Modality") or "MR",  # its SOP class says so
         manufacturer=header.text("Manufacturer"),
+    )
+
+
+def kind_of(volume: Volume) -> str:
+    """In words, what tells these images from others of the study at the same place."""
+    marks = volume.frames[0].marks
+    said = {name: marks[name] for name in ("tissue", "label") if name in marks}
+    said |= {name: value for name, value in volume.apart.items() if name not in ("", *said)}
+    words = (value if name == "tissue" else f"{name} {value}" for name, value in said.items())
+    return ", ".join(words)
+
+
+def _in_series(volumes: Sequence[Volume]) -> str:
+    """In words, how the phases are spread over series."""
+    series = by_series(volumes)
+    if len(series) == 1:
+        return "one for all phases"
+    if len(series) == len(volumes):
+        return "one for each phase"
+    return ", ".join(
+        f"{len(members)} {'phase' if len(members) == 1 else 'phases'} in "
+        f"{members[0].header.text('SeriesNumber') or '?'}"
+        for members in series.values()
     )
 
 
@@ -118,17 +145,7 @@ def _instance(frame: Frame) -> Instance:
         frame.number,
         header.text("SOPClassUID"),
         header.text("SOPInstanceUID"),
-        FrameSource(
-            header.path,
-            (frame.number or 1) - 1,
-            header.pixel_offset,
-            header.pixel_length,
-            frame.matrix,
-            int(header.number("BitsAllocated") or 16),
-            header.number("PixelRepresentation") == 1,
-            *frame.rescale,
-            header.text("TransferSyntaxUID"),
-        ),
+        source_of(frame),
     )
 
 
@@ -147,7 +164,7 @@ def _sample(
     damaged: list[InputError] = []
     for k in sorted({round(float(k)) for k in chosen}):
         try:
-            sources = [_instance(volume.frames[k]).source for volume in volumes]
+            sources = [source_of(volume.frames[k]) for volume in volumes]
             slices.append(read_frames(sources)[:, ::2, ::2])
         except InputError as error:
             damaged.append(error)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from breastpredict.dicom.headers import Header
+from breastpredict.dicom.marks import component_of, marked, tissue_of, unfit, words_of
 from breastpredict.errors import InputError
 
 TEMPORAL_KEYS = (
@@ -16,6 +18,7 @@ TEMPORAL_KEYS = (
     "PhilipsDynamicScanBegin",
     "AcquisitionTime",
     "AcquisitionDateTime",
+    "FrameReferenceDateTime",
     "TriggerTime",
     "ContentTime",
     "AcquisitionNumber",
@@ -26,10 +29,12 @@ CLOCKS = ("AcquisitionTime", "ContentTime")
 """Keys that are times of day and so start again at midnight."""
 
 REMEDY = "Send the study again from the scanner or PACS"
-_COMPONENTS = ("M", "P", "R", "I")
+_POST = (
+    "POST_CONTRAST IMMEDIATE DYNAMIC STEADY_STATE DELAYED ARTERIAL CAPILLARY VENOUS PORTAL_VENOUS"
+).split()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Frame:
     """One slice at one time.
 
@@ -43,10 +48,12 @@ class Frame:
         times: temporal key → number (seconds of day, ms, index), where present.
         duration_s: how long its acquisition took, None where unknown.
         marks: what tells it from other images at the same place and time (flip angle, echo time,
-            component, label ...), name → value.
+            tissue, label ...), name → value.
         sequence: RepetitionTime and EchoTime in ms, FlipAngle in degrees, where stated.
         contrast: "pre" or "post" where the header states it (0018,9344), else empty.
         rescale: (slope, intercept).
+        stack: the StackID of an Enhanced file, else empty.
+        unfit: why it cannot be of a phase (see `breastpredict.dicom.marks.unfit`), else empty.
     """
 
     header: Header
@@ -61,6 +68,8 @@ class Frame:
     sequence: Mapping[str, float]
     contrast: str
     rescale: tuple[float, float]
+    stack: str = ""
+    unfit: str = ""
 
     @property
     def instance_number(self) -> float:
@@ -78,6 +87,8 @@ def classic_frame(header: Header) -> Frame:
     orientation = geometry_numbers(header, "ImageOrientationPatient", 6)
     row_spacing, column_spacing = geometry_numbers(header, "PixelSpacing", 2)
     check_plane(header, orientation, row_spacing, column_spacing)
+    check_pixels(header)
+    kinds, _, tissue = _kind(header)
     return Frame(
         header,
         None,
@@ -87,11 +98,40 @@ def classic_frame(header: Header) -> Frame:
         matrix_of(header),
         _classic_times(header),
         header.number("AcquisitionDuration"),
-        _classic_marks(header),
+        marked(
+            tissue=tissue,
+            label=header.text("PhilipsLabelType"),
+            flip_angle=number_text(header.number("FlipAngle")),
+            echo_time=number_text(header.number("EchoTime")),
+            image_type=" ".join(filter(None, kinds)),
+            side=header.text("ImageLaterality") or header.text("Laterality"),
+        ),
         sequence_of(header),
-        "",
+        contrast_of(header.text("ContrastBolusAgentPhase")),
         (_or(header.number("RescaleSlope"), 1.0), _or(header.number("RescaleIntercept"), 0.0)),
     )
+
+
+def _kind(header: Header) -> tuple[tuple[str, ...], str, str]:
+    """The words that a classic header has for the kind of its image; its component, its tissue."""
+    words = words_of(header.text("ImageType"))[2:] + words_of(header.text("PhilipsImageTypeMR"))
+    stated, of_ge = header.text("ComplexImageComponent"), header.number("GEImageComponent")
+    return words, component_of(words, stated, of_ge), tissue_of(words)
+
+
+def unfit_classic(header: Header) -> str:
+    """Why a classic file cannot hold a slice of a phase, whatever its geometry; empty if it can."""
+    words = words_of(header.text("ImageType"))
+    if (header.number("SiemensImagesInMosaic") or 0) > 1:
+        words = (*words, "MOSAIC")
+    _, component, tissue = _kind(header)
+    if reason := unfit(words, component, tissue, header.number("DiffusionBValue")):
+        return reason
+    if (header.number("SamplesPerPixel") or 1) != 1:
+        return "colour images"
+    if (header.number("NumberOfFrames") or 1) != 1:
+        return "several frames in a file that says nothing of their places"
+    return ""
 
 
 def sequence_of(header: Header) -> dict[str, float]:
@@ -111,45 +151,29 @@ def _classic_times(header: Header) -> dict[str, float]:
             times[key] = seconds_of_day(header.text(key))
         elif key == "AcquisitionDateTime":
             times[key] = moment(header.text(key))
-        elif key == "PhilipsDynamicScanBegin":
-            times[key] = header.number(key) if header.private(key) else None
         else:
             times[key] = header.number(key)
     return {key: value for key, value in times.items() if value is not None}
 
 
-def _classic_marks(header: Header) -> dict[str, str]:
-    kinds = [part for part in header.text("ImageType").upper().split("\\")[2:] if part]
-    private = (header.private("PhilipsImageTypeMR"),)
-    return marked(
-        component=component_of(kinds),
-        image_type=" ".join([*kinds, *filter(None, private)]),
-        flip_angle=_number_text(header.number("FlipAngle")),
-        echo_time=_number_text(header.number("EchoTime")),
-        b_value=_number_text(header.number("DiffusionBValue")),
-        label=header.private("PhilipsLabelType"),
-        side=header.text("ImageLaterality") or header.text("Laterality"),
-    )
-
-
-def _number_text(value: float | None) -> str:
+def number_text(value: float | None) -> str:
+    """A number as a mark."""
     return "" if value is None else f"{value:g}"
 
 
-def marked(**marks: str) -> dict[str, str]:
-    """Marks by name, empty ones left out."""
-    return {name.replace("_", " "): value for name, value in marks.items() if value}
+def contrast_of(phase: str, given: str = "") -> str:
+    """What the header says of the contrast agent (PS3.3 C.7.6.16.2.12): "pre", "post" or empty.
+
+    Args:
+        phase: ContrastBolusAgentPhase (0018,9344).
+        given: ContrastBolusAgentAdministered (0018,9342).
+    """
+    if phase.upper() == "PRE_CONTRAST" or given.upper() == "NO":
+        return "pre"
+    return "post" if phase.upper() in _POST else ""
 
 
-def component_of(kinds: list[str]) -> str:
-    """Magnitude, phase, real or imaginary, from ImageType (PS3.3 C.8.3.1.1.1 and its habits)."""
-    for part in kinds:
-        for mark in _COMPONENTS:
-            if part in (mark, f"{mark}_FFE", f"{mark}_SE", f"{mark}_IR", f"{mark}_PCA"):
-                return mark
-    return ""
-
-
+@lru_cache(maxsize=1 << 15)
 def seconds_of_day(text: str) -> float | None:
     """A DICOM TM (PS3.5 6.2: HHMMSS.FFFFFF, parts may be missing) in seconds, or None."""
     digits, _, fraction = text.strip().replace(":", "").partition(".")
@@ -161,9 +185,10 @@ def seconds_of_day(text: str) -> float | None:
     return hours * 3600 + minutes * 60 + seconds + (float(f"0.{fraction}") if fraction else 0.0)
 
 
-def moment(value: object) -> float | None:
+@lru_cache(maxsize=1 << 15)
+def moment(text: str) -> float | None:
     """A DICOM DT as seconds since an arbitrary day; differences are what counts."""
-    digits, _, fraction = str(value or "").partition(".")
+    digits, _, fraction = text.partition(".")
     fraction = fraction.partition("+")[0].partition("-")[0]
     try:
         found = datetime.strptime(digits[:14], "%Y%m%d%H%M%S")
@@ -203,3 +228,9 @@ def check_plane(header: Header, orientation: tuple[float, ...], *spacing: float)
         raise InputError("ImageOrientationPatient holds no right angle", path=header.path)
     if min(spacing) <= 0:
         raise InputError("PixelSpacing is not above zero", path=header.path)
+
+
+def check_pixels(header: Header) -> None:
+    """Raise InputError for a header that does not say how its pixels are stored."""
+    geometry_numbers(header, "BitsAllocated", 1)
+    geometry_numbers(header, "PixelRepresentation", 1)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from breastpredict.dicom.acquisition import acquisition_of
+from breastpredict.dicom.acquisition import acquisition_of, kind_of
+from breastpredict.dicom.archive import is_archive
 from breastpredict.dicom.enhanced import frames_of
+from breastpredict.dicom.frames import REMEDY, Frame, unfit_classic
 from breastpredict.dicom.grouping import damage_of, group_volumes, incomplete
 from breastpredict.dicom.headers import MR_CLASSIC, MR_ENHANCED, Header, read_headers
 from breastpredict.dicom.listing import Listing, list_files
 from breastpredict.dicom.loaded import is_phase_table, study_from_table, table_files
 from breastpredict.dicom.phases import Volume, split_series
+from breastpredict.dicom.repetitions import LeftOut
 from breastpredict.dicom.study import RejectedSeries, Study
 from breastpredict.errors import InputError
 
@@ -22,7 +26,11 @@ _SEGMENTATIONS = (
     "1.2.840.10008.5.1.4.1.1.66.7",
     "1.2.840.10008.5.1.4.1.1.481.3",
 )
-_DERIVED = ("SUBTRACTION", "SUB", "MIP", "PROJECTION IMAGE", "MPR", "LOCALIZER", "PARAMETRIC")
+_IDENTITY = (
+    "SeriesInstanceUID InstanceNumber ImagePositionPatient AcquisitionTime TriggerTime "
+    "TemporalPositionIdentifier EchoTime NumberOfFrames"
+).split()
+"""What two files of one image have in common."""
 
 
 def read_study(path: str | os.PathLike[str], *, study_uid: str | None = None) -> Study:
@@ -71,7 +79,8 @@ def index_folder(path: str | os.PathLike[str], *, study_uid: str | None = None) 
     if is_phase_table(root):
         return [study_from_table(root)]
     listing = list_files(root, study_uid=study_uid)
-    headers = [h for h in read_headers(listing.paths) if h is not None and h.text("SOPClassUID")]
+    found = [header for header in read_headers(listing.paths) if header is not None]
+    headers = [header for header in found if header.text("SOPClassUID") or header.problem]
     if not headers:
         notes = f" ({'; '.join(listing.notes)})" if listing.notes else ""
         raise InputError(
@@ -83,13 +92,18 @@ def index_folder(path: str | os.PathLike[str], *, study_uid: str | None = None) 
         )
     studies: dict[str, list[Header]] = defaultdict(list)
     for header in headers:
-        studies[header.text("StudyInstanceUID")].append(header)
+        if header.text("StudyInstanceUID") or not header.problem:
+            studies[header.text("StudyInstanceUID")].append(header)
+    nowhere = [h for h in headers if h.problem and not h.text("StudyInstanceUID")]
+    if not studies:
+        raise InputError(nowhere[0].problem, path=nowhere[0].path, remedy=REMEDY)
     ordered = sorted(
         studies.items(),
         key=lambda item: (item[1][0].text("StudyDate"), item[1][0].text("StudyTime"), item[0]),
     )
     ignored = len(listing.paths) - len(headers)
-    return [_study(root, uid, members, ignored, listing) for uid, members in ordered]
+    # An image that does not say whose it is may be of any study, and is missing there.
+    return [_study(root, uid, [*members, *nowhere], ignored, listing) for uid, members in ordered]
 
 
 def source_files(path: str | os.PathLike[str]) -> tuple[Path, ...]:
@@ -101,78 +115,70 @@ def source_files(path: str | os.PathLike[str]) -> tuple[Path, ...]:
     root = Path(path)
     if is_phase_table(root):
         return (root, *table_files(root))
-    if root.is_file():
+    if root.is_file() and is_archive(root):
         return (root,)
     return list_files(root).paths
 
 
 def _study(root: Path, uid: str, headers: list[Header], ignored: int, listing: Listing) -> Study:
-    patients = {(h.text("PatientID"), h.text("PatientName")) for h in headers}
-    if len(patients) > 1:
-        raise InputError(
-            f"One study in the folder belongs to {len(patients)} patients",
-            path=root,
-            remedy="Separate the patients' files",
-        )
+    _check_patients(headers, root)
     series: dict[str, list[Header]] = defaultdict(list)
     for header in _without_copies(headers):
         series[header.text("SeriesInstanceUID")].append(header)
-    rejected: list[RejectedSeries] = []
+    left: list[LeftOut] = []
     volumes: list[Volume] = []
-    notes: list[str] = []
     damaged: list[tuple[Header, InputError]] = []
     segmentations: list[Path] = []
-    for series_uid, members in series.items():
+    for members in series.values():
         if members[0].text("SOPClassUID") in _SEGMENTATIONS:
             segmentations.extend(member.path for member in members)
             continue
-        reason = _not_dce(members)
-        if reason:
-            rejected.append(RejectedSeries(series_uid, reason, len(members)))
-            continue
-        try:
-            frames = [frame for member in members for frame in frames_of(member)]
-        except InputError as error:
-            rejected.append(RejectedSeries(series_uid, str(error), len(members)))
-            damaged.append((members[0], error))
-            continue
+        frames, unused, errors = _frames(members)
         split = split_series(frames)
         volumes.extend(split.volumes)
-        notes.extend(split.warnings)
-        for left in split.rejected:
-            rejected.append(RejectedSeries(series_uid, left.reason, left.files))
-            if left.damaged:
-                damaged.append((left.header, incomplete(left.reason, left.header)))
-    groups = group_volumes(volumes)
-    for group in groups:
-        if len(group) == 1:
-            alone = group[0].frames[0].header
-            rejected.append(
-                RejectedSeries(
-                    alone.text("SeriesInstanceUID"),
-                    "a single time point: no other volume shares its grid and sequence",
-                    len({frame.header.path for frame in group[0].frames}),
-                )
-            )
+        left.extend([*unused, *split.rejected])
+        damaged.extend(errors)
+        damaged.extend(
+            (x.header, incomplete(x.reason, x.header)) for x in split.rejected if x.damaged
+        )
+    groups, unused = group_volumes(volumes)
+    left.extend(unused)
     singles = [group[0] for group in groups if len(group) == 1]
+    left.extend(
+        LeftOut(
+            f"{kind}a single time point: no other volume shares its grid, frame of reference and "
+            "sequence",
+            len({frame.header.path for frame in volume.frames}),
+            volume.header,
+            False,
+        )
+        for volume in singles
+        for kind in [f"{kind_of(volume)}: " if kind_of(volume) else ""]
+    )
     dce = [
-        acquisition_of(group, notes, damage_of(group, damaged, singles))
-        for group in groups
+        acquisition_of(group, damage_of(group, damaged, singles))
+        for group in sorted(groups, key=_order)
         if len(group) > 1
     ]
-    first = headers[0]
-    modalities = {
-        h.text("Modality") for h in headers if h.text("SOPClassUID") not in _SEGMENTATIONS
-    }
+    images = [h for h in headers if h.text("SOPClassUID") not in _SEGMENTATIONS]
+    modalities = {h.text("Modality") for h in images if h.text("Modality")}
     return Study(
         folder=root,
         study_uid=uid,
-        patient_id=first.text("PatientID"),
-        modality="MR" if "MR" in modalities else (sorted(modalities)[0] if modalities else ""),
-        manufacturer=next((h.text("Manufacturer") for h in headers if h.text("Manufacturer")), ""),
-        description=first.text("StudyDescription"),
+        patient_id=_first(headers, "PatientID"),
+        modality="MR" if "MR" in modalities else min(modalities, default=""),
+        manufacturer=_first(headers, "Manufacturer"),
+        description=_first(headers, "StudyDescription"),
         dce=tuple(sorted(dce, key=lambda d: (-len(d.phases), d.laterality != "R"))),
-        rejected=tuple(rejected),
+        rejected=tuple(
+            RejectedSeries(
+                x.header.text("SeriesInstanceUID"),
+                x.reason,
+                x.files,
+                x.header.text("SeriesNumber"),
+            )
+            for x in left
+        ),
         segmentations=tuple(sorted(segmentations)),
         ignored_files=ignored,
         source=listing.kind,
@@ -181,30 +187,80 @@ def _study(root: Path, uid: str, headers: list[Header], ignored: int, listing: L
     )
 
 
+def _order(group: Sequence[Volume]) -> tuple[bool, tuple[str, ...]]:
+    """Water before fat and the rest; then by what is told apart, so that the order is fixed."""
+    marks = group[0].frames[0].marks
+    return marks.get("tissue", "water") != "water", tuple(group[0].apart.values())
+
+
+def _first(headers: Sequence[Header], keyword: str) -> str:
+    return next((h.text(keyword) for h in headers if h.text(keyword)), "")
+
+
+def _check_patients(headers: Sequence[Header], root: Path) -> None:
+    """Raise InputError for a study of several patients.
+
+    The ID decides; the spelling of a name differs between modalities and their software.
+    """
+    patients = {h.text("PatientID") for h in headers if h.text("PatientID")}
+    if not patients:
+        patients = {h.text("PatientName") for h in headers if h.text("PatientName")}
+    if len(patients) > 1:
+        raise InputError(
+            f"One study in the folder belongs to {len(patients)} patients",
+            path=root,
+            remedy="Separate the patients' files",
+        )
+
+
+def _frames(
+    members: Sequence[Header],
+) -> tuple[list[Frame], list[LeftOut], list[tuple[Header, InputError]]]:
+    """The frames of a series' files; the files that are none; and those that are damaged."""
+    frames: list[Frame] = []
+    left: dict[str, list[Header]] = defaultdict(list)
+    errors: dict[str, list[tuple[Header, InputError]]] = defaultdict(list)
+    for header in members:
+        if header.problem:
+            error = InputError(header.problem, path=header.path, remedy=REMEDY)
+            errors[header.problem].append((header, error))
+            continue
+        reason = _not_dce(header)
+        if reason:
+            left[reason].append(header)
+            continue
+        try:
+            frames.extend(frames_of(header))
+        except InputError as error:
+            errors[error.problem].append((header, error))
+    found = [LeftOut(why, len(those), those[0], False) for why, those in left.items()]
+    found += [LeftOut(str(those[0][1]), len(those), those[0][0], True) for those in errors.values()]
+    return frames, found, [pair for those in errors.values() for pair in those]
+
+
 def _without_copies(headers: Sequence[Header]) -> list[Header]:
-    """Each instance once: folders often hold a file twice."""
+    """Each instance once: folders often hold a file twice.
+
+    Two different images under one UID are both unusable: nothing could refer to either.
+    """
     seen: dict[str, Header] = {}
     for header in sorted(headers, key=lambda h: (h.text("SOPInstanceUID"), str(h.path))):
-        seen.setdefault(header.text("SOPInstanceUID") or str(header.path), header)
+        uid = header.text("SOPInstanceUID") or str(header.path)
+        other = seen.setdefault(uid, header)
+        if other is not header and not header.problem and other.values != header.values:
+            if all(other.text(keyword) == header.text(keyword) for keyword in _IDENTITY):
+                continue  # the same image, archived twice: a name was corrected, a date shifted
+            problem = "Different images carry one SOPInstanceUID"
+            seen[uid] = replace(other, problem=problem)
+            seen[str(header.path)] = replace(header, problem=problem)
     return list(seen.values())
 
 
-def _not_dce(headers: Sequence[Header]) -> str:
-    """Why a series cannot be part of a DCE acquisition; empty when it can."""
-    first = headers[0]
-    modality = first.text("Modality")
-    if first.text("SOPClassUID") not in (MR_CLASSIC, *MR_ENHANCED):
-        return f"not an MR image series ({modality or 'unknown modality'})"
-    kinds = {part.upper() for h in headers for part in h.text("ImageType").split("\\")}
-    if "MOSAIC" in kinds:
-        return "a mosaic: many slices in one picture, not a stack of slices"
-    marks = [mark for mark in _DERIVED if mark in kinds]
-    if marks:
-        return f"derived or localizer ({', '.join(marks)})"
-    if all(h.text("ImageType").upper().startswith("DERIVED") for h in headers):
-        return "derived images (ImageType DERIVED)"
-    if any(h.number("DiffusionBValue") for h in headers):
-        return "diffusion-weighted"
-    if any((h.number("SamplesPerPixel") or 1) != 1 for h in headers):
-        return "colour images"
-    return ""
+def _not_dce(header: Header) -> str:
+    """Why a file cannot be part of a DCE acquisition; empty when it can."""
+    kind = header.text("SOPClassUID")
+    if kind in MR_ENHANCED:
+        return ""  # each of its frames says it
+    if kind != MR_CLASSIC:
+        return f"not an MR image ({header.text('Modality') or 'unknown modality'})"
+    return unfit_classic(header)

@@ -65,7 +65,8 @@ def source_headers(phase: Phase, slices: Sequence[int]) -> list[Dataset]:
     paths = dict.fromkeys(phase.instances[k].path for k in slices)
     headers: list[Dataset] = []
     for path in paths:
-        header = pydicom.dcmread(path, stop_before_pixels=True)
+        # The index read it as DICOM; some files have no preamble, which pydicom asks for else.
+        header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
         for tag in list(header.keys()):
             if tag.group == 0x5200:
                 continue  # the functional groups of an Enhanced file take long; the index read them

@@ -12,6 +12,8 @@ from breastpredict.dicom.frames import Frame
 from breastpredict.imaging import Geometry
 
 _POSITION_TOLERANCE_MM = 0.01
+_LEVEL_MM = 0.02  # positions nearer than this are one: they are written with few digits
+_WANDER_MM = 2.0  # within the plane: rounding and slight obliquity, never another breast
 _SPACING_TOLERANCE = 0.02  # of the slice distance: positions are written with few digits
 
 
@@ -27,23 +29,36 @@ def along_normal(frames: Sequence[Frame]) -> tuple[NDArray[np.float64], NDArray[
     return positions @ normal, np.stack([positions @ row, positions @ column], axis=1)
 
 
+class SeveralKinds(NotAStack):
+    """Several images stand at one place and time, and nothing tells them apart."""
+
+
+def levels_of(along: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The number of each frame's position along the normal, from 0; positions alike share one."""
+    order = np.argsort(along, kind="stable")
+    new = np.diff(along[order]) > _LEVEL_MM
+    levels = np.empty(len(along), np.int64)
+    levels[order] = np.concatenate([[0], np.cumsum(new)])
+    return levels
+
+
 def stacks(frames: list[Frame]) -> list[list[Frame]]:
     """Frames told apart by place: the right and the left breast in one series.
 
-    Stacks differ by their offset within the plane, or a gap along the normal stands between them
-    that is no multiple of the slice distance, lies at the midline of the body, or has no hole in
-    the numbering of the slices. What is left of gaps is missing slices.
+    Enhanced files name their stacks. Else stacks differ by their offset within the plane, or a gap
+    along the normal stands between them that is no multiple of the slice distance, lies at the
+    midline of the body, or has no hole in the numbering of the slices. What is left of gaps is
+    missing slices.
     """
     along, offset = along_normal(frames)
-    groups: dict[tuple[float, ...], list[int]] = defaultdict(list)
-    for index, pair in enumerate(np.round(offset, 1).tolist()):
-        groups[tuple(pair)].append(index)
-    # In an oblique stack whose positions are rounded the offset wanders; then it tells nothing.
-    if len(groups) > 2:
-        groups = {(): list(range(len(frames)))}
+    named = _by_stack_id(frames, along)
+    if named is not None:
+        return named
     out = []
-    for members in groups.values():
-        levels = np.unique(np.round(along[members], 2))
+    for members in _by_offset(offset, along):
+        # The middle of each position: several phases may have rounded it differently.
+        level = levels_of(along[members])
+        levels = np.array([along[members][level == n].mean() for n in range(level.max() + 1)])
         steps = np.diff(levels)
         cuts = []
         if len(steps) > 1:
@@ -57,6 +72,37 @@ def stacks(frames: list[Frame]) -> list[list[Frame]]:
             if stack:
                 out.append(stack)
     return out
+
+
+def _by_stack_id(frames: list[Frame], along: NDArray[np.float64]) -> list[list[Frame]] | None:
+    """By StackID (0020,9056), where it names stacks; some writers number the slices with it."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, frame in enumerate(frames):
+        groups[frame.stack].append(index)
+    if len(groups) < 2 or "" in groups:
+        return None
+    if any(levels_of(along[members]).max() < 1 for members in groups.values()):
+        return None
+    return [[frames[i] for i in members] for members in groups.values()]
+
+
+def _by_offset(offset: NDArray[np.float64], along: NDArray[np.float64]) -> list[list[int]]:
+    """Frames by their offset within the plane, as far as gaps separate them.
+
+    In an oblique stack whose positions are rounded the offset wanders; that makes no gap.
+    """
+    groups = [np.arange(len(offset))]
+    for axis in (0, 1, 0):  # once more along the first: a gap may show only within a part
+        parts = []
+        for members in groups:
+            order = members[np.argsort(offset[members, axis], kind="stable")]
+            gaps = np.flatnonzero(np.diff(offset[order, axis]) > _WANDER_MM) + 1
+            parts.extend(np.split(order, gaps))
+        groups = parts
+    # A stack that leans (not along its normal) has as many offsets as slices: it is one stack.
+    if len(groups) > 2 and any(levels_of(along[members]).max() < 1 for members in groups):
+        groups = [np.arange(len(offset))]
+    return [sorted(members.tolist()) for members in groups]
 
 
 def _between_stacks(
@@ -76,7 +122,7 @@ def _between_stacks(
         sides = [
             frames[i].position[0]
             for i in members
-            if abs(along[i] - levels[at]) < 0.01 or abs(along[i] - levels[at + 1]) < 0.01
+            if min(abs(along[i] - levels[at]), abs(along[i] - levels[at + 1])) < _LEVEL_MM
         ]
         if min(sides) < 0 < max(sides):
             return True

@@ -16,7 +16,7 @@ from breastpredict.errors import InputError
 from breastpredict.imaging import Geometry
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Instance:
     """Where one slice of a phase comes from.
 
@@ -59,6 +59,7 @@ class Phase:
         enhancement: of its brightest changes against the first phase, as a share of the tissue's
             signal (see `breastpredict.dicom.timing.ENHANCEMENT`); None where not measured.
         series_uid: its series; empty for a loaded volume.
+        series_number: as people see it; empty where absent.
         geometry: its grid; k runs along the cross product of row and column direction.
         instances: one for each slice k; none for a loaded volume.
         volume: where the pixels of a loaded volume come from.
@@ -73,6 +74,7 @@ class Phase:
     instances: tuple[Instance, ...] = field(repr=False)
     volume: VolumeSource | None = field(default=None, repr=False, compare=False)
     enhancement: float | None = None
+    series_number: str = ""
 
     @property
     def is_dicom(self) -> bool:
@@ -173,11 +175,19 @@ class DceAcquisition:
 
 @dataclass(frozen=True)
 class RejectedSeries:
-    """A series, or part of one, that was left out, and why."""
+    """A series, or part of one, that was left out, and why.
+
+    Attributes:
+        series_uid: the series.
+        reason: in words.
+        files: how many of its files.
+        number: its SeriesNumber, as people see it; empty where absent.
+    """
 
     series_uid: str
     reason: str
     files: int
+    number: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from breastpredict.dicom.frames import CLOCKS, seconds_of_day
+from breastpredict.dicom.clocks import KEYS, starts_by
+from breastpredict.dicom.frames import seconds_of_day
 from breastpredict.dicom.phases import Volume
 
 EARLY_S = 90.0
@@ -20,21 +21,9 @@ ENHANCEMENT = 0.1
 """A phase is post-contrast when its brightest 1 % of changes against the first phase exceed the
 darkest 1 % by this share of the tissue's signal. Noise and motion change both sides alike."""
 
-KEYS = (
-    "AcquisitionTime",
-    "AcquisitionDateTime",
-    "ContentTime",
-    "TemporalPositionTimeOffset",
-    "PhilipsDynamicScanBegin",
-    "TriggerTime",
-    "GEAcquisitionDuration",
-    "SeriesTime",
-)
-"""What may tell when a phase was acquired, in the order of trust. TriggerTime counts ms and the two
-before it seconds, from the start of their series. GE's private acquisition duration (0019,105A)
-spaces the phases of a series that has no other time."""
+ARRIVAL_S = 60.0
+"""Contrast reaches the breast within this time of its injection."""
 
-_OVERLAP = 1.1  # clocks and durations are rounded
 _DISAGREEMENT_S = 5.0
 _DISAGREEMENT = 0.1  # of the time from first to last phase
 _DAY = 86400.0
@@ -65,40 +54,20 @@ class Times:
     warnings: tuple[str, ...] = ()
 
 
-def order_in_time(volumes: Sequence[Volume]) -> list[Volume]:
-    """Volumes of one stack, from one or several series, in order of time."""
-    series: dict[str, list[Volume]] = {}
-    for volume in volumes:
-        series.setdefault(_header_text(volume, "SeriesInstanceUID"), []).append(volume)
-    starts = {uid: _series_start(members) for uid, members in series.items()}
-    known = [start for start in starts.values() if start is not None]
-    rolled = bool(known) and max(known) - min(known) > _DAY / 2
-
-    def place(uid: str) -> tuple[float, float]:
-        start = starts[uid]
-        if start is None:
-            start = math.inf
-        elif rolled and start < _DAY / 2:
-            start += _DAY
-        number = series[uid][0].frames[0].header.number("SeriesNumber")
-        return start, number if number is not None else math.inf
-
-    out: list[Volume] = []
-    for uid in sorted(series, key=place):
-        out.extend(sorted(series[uid], key=lambda volume: volume.order))
-    return out
-
-
-def times_of(volumes: Sequence[Volume]) -> Times:
+def times_of(volumes: Sequence[Volume], *, from_injection: bool = True) -> Times:
     """Seconds of each volume in order of time.
 
     `KEYS` are tried in their order; the first that increases over all volumes is taken, and the
     others that do are compared with it.
+
+    Args:
+        volumes: of one acquisition.
+        from_injection: count from the injection, where the header tells it.
     """
     found: dict[str, NDArray[np.float64]] = {}
     tried: dict[str, str] = {}
     for key in KEYS:
-        starts = _starts(volumes, key)
+        starts = starts_by(volumes, key)
         if starts is None:
             continue  # absent, or not in all phases
         if all(b > a for a, b in itertools.pairwise(starts)):
@@ -114,8 +83,12 @@ def times_of(volumes: Sequence[Volume]) -> Times:
         return Times(unknown, origin, "", False, tried=tried, warnings=(note,))
     key, starts = next(iter(found.items()))
     durations, said = _durations(volumes, starts)
-    centres = starts + durations / 2
-    injection = _injection(volumes, starts)
+    centres = starts + (0.0 if key == "FrameReferenceDateTime" else 0.5) * durations
+    injection, finding = _injection(volumes, starts)
+    if finding:
+        tried["ContrastBolusStartTime"] = finding
+    if not from_injection:
+        injection = None
     zero = centres[0] if injection is None else injection
     return Times(
         tuple((centres - zero).tolist()),
@@ -141,122 +114,65 @@ def _disagreements(key: str, found: Mapping[str, NDArray[np.float64]]) -> list[s
     return notes
 
 
-def _header_text(volume: Volume, keyword: str) -> str:
-    return volume.frames[0].header.text(keyword)
-
-
-def _series_start(members: Sequence[Volume]) -> float | None:
-    found = []
-    for volume in members:
-        for key in CLOCKS:
-            value = _clock(volume, key)
-            if value is not None:
-                found.append(value)
-                break
-    if found:
-        return min(found)
-    return seconds_of_day(_header_text(members[0], "SeriesTime"))
-
-
-def _clock(volume: Volume, key: str) -> float | None:
-    """The earliest time of day in a volume, by a clock that may roll over midnight inside it."""
-    values = [frame.times[key] for frame in volume.frames if key in frame.times]
-    if not values:
-        return None
-    if max(values) - min(values) > _DAY / 2 and max(values) < _DAY:
-        values = [value if value > _DAY / 2 else value + _DAY for value in values]
-    return min(values)
-
-
-def _starts(volumes: Sequence[Volume], key: str) -> NDArray[np.float64] | None:
-    """The start of each volume by one key, in seconds of one clock; None where it cannot tell."""
-    values: list[float] = []
-    for volume in volumes:
-        if key == "SeriesTime":
-            clock = seconds_of_day(_header_text(volume, key))
-        elif key in (*CLOCKS, "AcquisitionDateTime"):
-            clock = _clock(volume, key)
-        else:
-            clock = _relative(volume, volumes, key)
-        if clock is None:
-            return None
-        values.append(clock)
-    array = np.array(values, dtype=np.float64)
-    # Over midnight: what comes later in order shows an earlier time of day.
-    late = np.concatenate([[0.0], np.cumsum(np.diff(array) < -_DAY / 2) * _DAY])
-    out: NDArray[np.float64] = array + late
-    return out
-
-
-def _relative(volume: Volume, volumes: Sequence[Volume], key: str) -> float | None:
-    """A time counted from the start of the volume's own series, put on the clock of the day."""
-    header = volume.frames[0].header
-    uid = header.text("SeriesInstanceUID")
-    several = len({_header_text(v, "SeriesInstanceUID") for v in volumes}) > 1
-    base = 0.0
-    if several:
-        own = [v for v in volumes if _header_text(v, "SeriesInstanceUID") == uid]
-        start = _series_start(own)
-        if start is None:
-            return None
-        base = start
-    else:
-        base = _series_start(volumes) or 0.0
-    if key == "GEAcquisitionDuration":
-        whole = header.number(key) if header.private(key) else None
-        same = [v for v in volumes if _header_text(v, "SeriesInstanceUID") == uid]
-        if not whole or whole <= 0:
-            return base if len(same) == 1 else None
-        return base + volume.order * whole / 1e6 / len(same)
-    values = [frame.times.get(key) for frame in volume.frames]
-    numbers = [value for value in values if value is not None]
-    if len(numbers) < len(values):
-        # A series of one phase needs no such tag.
-        same = [v for v in volumes if _header_text(v, "SeriesInstanceUID") == uid]
-        return base if several and len(same) == 1 else None
-    scale = 1000.0 if key == "TriggerTime" else 1.0
-    return base + min(numbers) / scale
-
-
 def _durations(
     volumes: Sequence[Volume], starts: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], str]:
     """How long each acquisition took, and what told it.
 
     Where the header does not say it, phases that follow each other in one go tell it by their
-    distance: the median of the distances that are not longer than twice the shortest. With fewer
+    distance: the median of the distances that are not much longer than the shortest. With fewer
     than three phases nothing is known, and 0 makes the centre the start. A duration that reaches
-    past the start of the next phase is that of the whole series, and is not used.
+    past the start of the next phase, or of any next phase of its series, is that of the whole
+    series, and is not used.
     """
     steps = np.diff(starts)
     usual, said = 0.0, "unknown: times are the starts of the phases"
     if len(steps) >= 2:
-        usual = float(np.median(steps[steps <= 2 * steps.min()]))
+        usual = float(np.median(steps[steps <= 1.5 * steps.min()]))
         said = "the distance of phases in a row"
     until = [*steps.tolist(), math.inf if len(steps) == 0 else float(steps.max())]
-    stated = [
-        value if value is not None and 0 < value <= _OVERLAP * limit else None
-        for value, limit in zip((v.frames[0].duration_s for v in volumes), until, strict=True)
-    ]
+    within: dict[str, float] = {}
+    for (a, b), step in zip(itertools.pairwise(volumes), steps.tolist(), strict=True):
+        if a.series_uid == b.series_uid:
+            within[a.series_uid] = min(step, within.get(a.series_uid, math.inf))
+    stated: list[float | None] = []
+    for volume, limit in zip(volumes, until, strict=True):
+        value = volume.frames[0].duration_s
+        limit = min(limit, within.get(volume.series_uid, math.inf))
+        fits = value is not None and 0 < value <= limit + _rounding(limit)
+        stated.append(value if fits else None)
     known = [value for value in stated if value is not None]
     if known:
         said = "the header" if len(known) == len(stated) else f"the header, else {said}"
     return np.array([usual if value is None else value for value in stated]), said
 
 
-def _injection(volumes: Sequence[Volume], starts: NDArray[np.float64]) -> float | None:
-    """ContrastBolusStartTime (0018,1042) on the clock of ``starts``, where it makes sense."""
-    for volume in volumes:
-        injection = seconds_of_day(_header_text(volume, "ContrastBolusStartTime"))
+def _rounding(step: float) -> float:
+    """By how much a duration may exceed the distance to the next phase: clocks are rounded."""
+    return 0.02 * step + min(1.0, 0.1 * step)
+
+
+def _injection(volumes: Sequence[Volume], starts: NDArray[np.float64]) -> tuple[float | None, str]:
+    """ContrastBolusStartTime (0018,1042) on the clock of ``starts``; and what it says.
+
+    None where it is absent, or so far from the phases that it must mean something else.
+    """
+    finding = ""
+    stated = dict.fromkeys(
+        frame.header.text("ContrastBolusStartTime") for volume in volumes for frame in volume.frames
+    )
+    for injection in map(seconds_of_day, stated):
         if injection is None:
             continue
         # The clock of the starts may count days (date and time): take the day of the first one.
         day = math.floor(starts[0] / _DAY) * _DAY
         candidates = [day + injection + shift for shift in (-_DAY, 0.0, _DAY)]
         best = min(candidates, key=lambda value: abs(value - starts[0]))
+        finding = f"{best - starts[0]:+.1f} s from the start of phase 1"
         if starts[0] - 3600 <= best <= starts[-1]:
-            return float(best)
-    return None
+            return float(best), finding
+        finding += ", outside of the acquisition: not used"
+    return None, finding
 
 
 @dataclass(frozen=True)
@@ -299,6 +215,29 @@ def roles_from_signal(sample: NDArray[np.float32]) -> Roles:
     start = after.index(True)
     roles = tuple("pre" if index < start else "post" for index in range(len(sample)))
     return Roles(roles, tuple(enhancement))
+
+
+def against_injection(times: Times, roles: Sequence[str]) -> str:
+    """How the signal contradicts the time of injection in the header; empty where it does not."""
+    if not times.injection_known or "post" not in roles:
+        return ""
+    first = list(roles).index("post")
+    starts = np.array(times.seconds) - np.array(times.durations) / 2
+    if times.durations[first] > 0:
+        end = float(starts[first] + times.durations[first])
+    else:
+        end = float(starts[first + 1]) if first + 1 < len(starts) else math.inf
+    if end < 0:
+        return (
+            f"phase {first + 1} enhances, and ended {-end:.0f} s before the injection that "
+            "ContrastBolusStartTime states"
+        )
+    if first > 0 and starts[first - 1] > ARRIVAL_S:
+        return (
+            f"phase {first} does not enhance, and started {starts[first - 1]:.0f} s after the "
+            "injection that ContrastBolusStartTime states"
+        )
+    return ""
 
 
 def choose_early(times: Times, roles: Sequence[str]) -> tuple[int | None, str, str]:
