@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from breastpredict import RESEARCH_USE_ONLY, __version__
-from breastpredict.cli import demo, her2, look
+from breastpredict.cli import demo, her2, look, worker
 from breastpredict.errors import BreastPredictError, GateRefusal, reason_of
 
 
@@ -87,4 +87,5 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_commands(commands, common)
     look.add_commands(commands, common)
     her2.add_commands(commands, common)
+    worker.add_commands(commands, common)
     return parser

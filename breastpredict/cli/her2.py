@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from breastpredict import RESEARCH_USE_ONLY, SYNTHETIC_WARNING
 from breastpredict.cli.progress import Stages, Steps, say
-from breastpredict.errors import GateRefusal, InputError
+from breastpredict.errors import InputError
 
 if TYPE_CHECKING:
     from breastpredict.her2.inputs import Point

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from breastpredict.dicom.index import index_folder, read_study, source_files
-from breastpredict.dicom.inspect import inspect_folder, inspect_text
+from breastpredict.dicom.inspect import inspect_folder, inspect_text, study_summary
 from breastpredict.dicom.loaded import NO_DICOM, LoadedPhase, study_from_volumes
 from breastpredict.dicom.masks import Mask, read_mask
 from breastpredict.dicom.provenance import Provenance, Written
@@ -39,6 +39,7 @@ __all__ = [
     "read_study",
     "source_files",
     "study_from_volumes",
+    "study_summary",
     "write_capture",
     "write_parametric_map",
     "write_report",

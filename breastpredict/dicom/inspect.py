@@ -28,7 +28,7 @@ def inspect_folder(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     return {
         "note": RESEARCH_USE_ONLY,
-        "studies": [_study(study) for study in index_folder(path)],
+        "studies": [study_summary(study) for study in index_folder(path)],
     }
 
 
@@ -126,7 +126,8 @@ def _few(numbers: list[str]) -> str:
     return ", ".join(numbers) if len(numbers) <= 12 else f"{', '.join(numbers[:12])} and more"
 
 
-def _study(study: Study) -> dict[str, Any]:
+def study_summary(study: Study) -> dict[str, Any]:
+    """What `inspect_folder` says of one study."""
     return {
         "study_uid": study.study_uid,
         "modality": study.modality,

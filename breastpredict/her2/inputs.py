@@ -131,7 +131,7 @@ def prepare_case(
         points = [seed_point_lps] if seed_point_lps is not None else list(box_lps or ())
         dce = _acquisition(study, candidates, [p for p in points if p is not None])
         chosen, reason = _phase(dce, phase, study)
-        result = _delineate(dce, chosen, seed_point_lps, box_lps)
+        result = delineate(dce, chosen, seed_point_lps, box_lps)
         mask, warnings = BoxedMask.of(result.mask), result.warnings
         how = "point" if seed_point_lps is not None else "box"
         parameters = {name: str(value) for name, value in result.parameters.items()}
@@ -295,12 +295,19 @@ def _reference(acquisition: DceAcquisition, early: Phase) -> Phase | None:
     return first if first.index < early.index else None
 
 
-def _delineate(
+def delineate(
     acquisition: DceAcquisition,
     early: Phase,
     point: Point | None,
     box: tuple[Point, Point] | None,
 ) -> Delineation:
+    """The tumour from its enhancement in a phase, at a point or in a box (LPS mm).
+
+    Raises:
+        InputError: the phase is the first, so there is nothing to see enhancement against; or as
+            `breastpredict.imaging.delineate_from_point` and `delineate_from_box`.
+        GateRefusal: "no-enhancement".
+    """
     before = _reference(acquisition, early)
     if before is None:
         raise InputError(

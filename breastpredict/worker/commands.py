@@ -1,0 +1,341 @@
+"""What the worker can be asked. The study and the model last used stay in memory."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pydicom
+import SimpleITK as sitk
+
+from breastpredict import RESEARCH_USE_ONLY, SYNTHETIC_WARNING, __version__
+from breastpredict.dicom import (
+    DceAcquisition,
+    Phase,
+    Study,
+    read_mask,
+    read_study,
+    source_files,
+    study_summary,
+)
+from breastpredict.errors import InputError
+from breastpredict.files import write_atomic
+from breastpredict.her2.inputs import DEFAULT_MARGIN, OutlinedBy, Point, delineate
+from breastpredict.her2.predict import Explain
+from breastpredict.imaging import BoxedMask, largest_lesion
+from breastpredict.worker.server import Handler, Progress
+
+if TYPE_CHECKING:
+    from breastpredict.her2 import Her2Model
+
+_PATIENT = "PatientName PatientID PatientBirthDate StudyDate StudyDescription".split()
+
+Points = Sequence[Sequence[float]]
+
+
+class Commands:
+    """The handlers of `breastpredict.worker.server.run`, by name in `handlers`.
+
+    Coordinates are LPS in mm, phases and acquisitions are counted from 1, slices from 0. ``study``
+    is whatever `breastpredict.dicom.read_study` takes. Images go by file: NRRD, not compressed,
+    in a folder that the asker owns and removes.
+    """
+
+    def __init__(self) -> None:
+        self._study: tuple[tuple[Any, ...], Study] | None = None
+        self._model: tuple[tuple[Any, ...], Her2Model] | None = None
+
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        """Name → function."""
+        names = "hello devices bundle open load delineate import_mask predict train".split()
+        return {name: getattr(self, name) for name in names}
+
+    def hello(self, *, progress: Progress) -> dict[str, Any]:
+        """Who answers."""
+        return {"version": __version__, "note": RESEARCH_USE_ONLY, "pid": os.getpid()}
+
+    def devices(self, *, progress: Progress) -> dict[str, Any]:
+        """What networks can run on: name as torch takes it → what it is. Loads torch."""
+        import torch
+
+        found = {"cpu": "Processor"}
+        for number in range(torch.cuda.device_count()):
+            found[f"cuda:{number}"] = torch.cuda.get_device_name(number)
+        return {"devices": found}
+
+    def bundle(self, *, progress: Progress, run: str) -> dict[str, Any]:
+        """What the two bundles of a run say of themselves. Does not load torch."""
+        from breastpredict.her2.cases import POINTS_TO
+        from breastpredict.models import read_bundle_metadata
+
+        tasks = []
+        synthetic = False
+        for task in POINTS_TO:
+            block = read_bundle_metadata(Path(run) / task)["breastpredict"]
+            synthetic = synthetic or block["synthetic"]
+            held_out = block.get("counts", {}).get("validation", {})
+            tasks.append(
+                {
+                    "task": task,
+                    "points_to": block["positive_class"],
+                    "threshold": block["threshold"],
+                    "calibration": block.get("calibration", {}),
+                    "local_validation": block.get("local_validation", {}),
+                    "held_out": held_out,
+                    "auc": block.get("auc", {}).get("validation"),
+                    "weights_sha256": block["weights_sha256"],
+                }
+            )
+        warning = SYNTHETIC_WARNING if synthetic else ""
+        return {"tasks": tasks, "synthetic": synthetic, "synthetic_note": warning}
+
+    def open(
+        self, *, progress: Progress, study: str, study_uid: str | None = None
+    ) -> dict[str, Any]:
+        """What the study holds: as ``inspect``, and whose it is, for the reader's eyes only."""
+        progress("read", 0, 1, "reading headers")
+        found = self._opened(study, study_uid)
+        progress("read", 1, 1, "")
+        return {
+            "study": study_summary(found),
+            "patient": _patient(found),
+            "segmentations": [str(path) for path in found.segmentations],
+        }
+
+    def load(
+        self,
+        *,
+        progress: Progress,
+        study: str,
+        acquisition: int,
+        phases: Sequence[int],
+        folder: str,
+        minus: int | None = None,
+        study_uid: str | None = None,
+    ) -> dict[str, Any]:
+        """Write phases as volumes; with ``minus`` also each later one minus that phase."""
+        dce = self._acquisition(study, study_uid, acquisition)
+        images: dict[int, sitk.Image] = {}
+        volumes = []
+        for done, index in enumerate(phases):
+            progress("load", done, len(phases), f"phase {index}")
+            phase = dce.phase(index)
+            images[index] = phase.read()
+            volumes.append({**_volume(phase), "file": _write(images[index], folder, index)})
+        subtraction = None
+        if minus is not None:
+            before = images.get(minus) or dce.phase(minus).read()
+            index = phases[-1]
+            difference = sitk.Subtract(images[index], before)
+            subtraction = {
+                **_volume(dce.phase(index)),
+                "minus": minus,
+                "file": _write(difference, folder, f"{index}-minus-{minus}"),
+            }
+        progress("load", len(phases), len(phases), "")
+        return {"volumes": volumes, "subtraction": subtraction}
+
+    def delineate(
+        self,
+        *,
+        progress: Progress,
+        study: str,
+        acquisition: int,
+        phase: int,
+        file: str,
+        point: Sequence[float] | None = None,
+        box: Points | None = None,
+        study_uid: str | None = None,
+    ) -> dict[str, Any]:
+        """The tumour at a point or in a box, written as a mask on the phase's grid."""
+        progress("delineate", 0, 1, "delineating")
+        dce = self._acquisition(study, study_uid, acquisition)
+        found = delineate(
+            dce,
+            dce.phase(phase),
+            None if point is None else _point(point),
+            None if box is None else (_point(box[0]), _point(box[1])),
+        )
+        return {**_mask(BoxedMask.of(found.mask), file), "warnings": list(found.warnings)}
+
+    def import_mask(
+        self,
+        *,
+        progress: Progress,
+        study: str,
+        acquisition: int,
+        mask: str,
+        file: str,
+        segment: str | None = None,
+        mask_order: str | None = None,
+        study_uid: str | None = None,
+    ) -> dict[str, Any]:
+        """A mask in any format, written as one on the acquisition's grid."""
+        dce = self._acquisition(study, study_uid, acquisition)
+        found = read_mask(
+            mask,
+            dce.phases[0].geometry,
+            segment=segment,
+            study=self._opened(study, study_uid),
+            array_order=mask_order,
+        )
+        label = {"label": found.label, "warnings": list(found.warnings)}
+        return {**_mask(found.mask, file), **label}
+
+    def predict(
+        self,
+        *,
+        progress: Progress,
+        study: str,
+        run: str,
+        out: str,
+        segmentation: str,
+        acquisition: int,
+        phase: int,
+        folder: str,
+        outlined_by: OutlinedBy = "mask",
+        slice_index: int | None = None,
+        margin: float = DEFAULT_MARGIN,
+        device: str = "auto",
+        explain: Explain | None = "attention",
+        override_gates: Sequence[str] = (),
+        study_uid: str | None = None,
+    ) -> dict[str, Any]:
+        """Predict and write a case into ``out``; the map's slice also as a volume in ``folder``."""
+        from breastpredict.her2 import check_overrides
+        from breastpredict.study import predict_case
+
+        check_overrides(override_gates)
+        opened = self._opened(study, study_uid)
+        early = self._acquisition(study, study_uid, acquisition).chosen
+        progress("model", 0, 1, "loading the model")
+        model = self._loaded(run, device)
+        progress("model", 1, 1, "")
+        written, prediction = predict_case(
+            opened,
+            model,
+            out,
+            explain=explain,
+            override_gates=override_gates,
+            progress=lambda done, total, line: progress("case", done, total, line),
+            segmentation=segmentation,
+            outlined_by=outlined_by,
+            acquisition=acquisition,
+            # What the rule chose is not overridden by choosing the same: the reason stays.
+            phase=None if phase == early else phase,
+            slice_index=slice_index,
+            margin=margin,
+        )
+        map_file = None
+        if prediction.map is not None:
+            map_file = _write(prediction.map, folder, "map")
+        return {"folder": str(written), "map": map_file}
+
+    def train(
+        self,
+        *,
+        progress: Progress,
+        cohort: str,
+        out: str,
+        resume: bool = False,
+        **settings: Any,
+    ) -> dict[str, Any]:
+        """Train both tasks; ``settings`` as `breastpredict.her2.Her2TrainConfig` takes them."""
+        from breastpredict.her2 import Her2TrainConfig, train_her2
+        from breastpredict.study import read_cohort
+
+        try:
+            config = Her2TrainConfig(**settings)
+        except TypeError as error:
+            raise InputError(f"Wrong settings of the training: {error}") from error
+        cases = [case for case in read_cohort(Path(cohort)) if case.her2 is not None]
+        run = train_her2(cases, Path(out), config, progress, resume=resume)
+        return {"run": str(out), "failures": len(run.failures)}
+
+    def _opened(self, study: str, study_uid: str | None) -> Study:
+        """The study; read again where one of its files is another than before."""
+        key = (study, study_uid, *_stamps(source_files(study)))
+        if self._study is None or self._study[0] != key:
+            self._study = None
+            self._study = (key, read_study(study, study_uid=study_uid))
+        return self._study[1]
+
+    def _acquisition(self, study: str, study_uid: str | None, number: int) -> DceAcquisition:
+        found = self._opened(study, study_uid)
+        if not 1 <= number <= len(found.dce):
+            raise InputError(f"There is no acquisition {number}", path=study)
+        return found.dce[number - 1]
+
+    def _loaded(self, run: str, device: str) -> Her2Model:
+        """The model; loaded again where a file of the run is another than before."""
+        from breastpredict.her2 import Her2Model
+
+        files = sorted(path for path in Path(run).glob("*/*/*") if path.is_file())
+        key = (run, device, *_stamps(files))
+        if self._model is None or self._model[0] != key:
+            self._model = None
+            self._model = (key, Her2Model.load(run, device))
+        return self._model[1]
+
+
+def _stamps(files: Iterable[Path]) -> list[tuple[str, int, int]]:
+    """What tells that a file is another than before."""
+    found = [(str(path), path.stat()) for path in files]
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
+
+
+def _patient(study: Study) -> dict[str, str]:
+    """Whose study it is; empty texts where that is not known."""
+    for acquisition in study.dce:
+        if acquisition.phases[0].is_dicom:
+            path = acquisition.phases[0].instances[0].path
+            header = pydicom.dcmread(
+                path, stop_before_pixels=True, specific_tags=_PATIENT, force=True
+            )
+            return {keyword: _text(header, keyword) for keyword in _PATIENT}
+    return dict.fromkeys(_PATIENT, "")
+
+
+def _text(header: pydicom.Dataset, keyword: str) -> str:
+    try:
+        return str(header.get(keyword) or "")
+    except Exception:  # whatever pydicom makes of a damaged value
+        return ""
+
+
+def _volume(phase: Phase) -> dict[str, Any]:
+    """What the scene keeps of a phase; its time in seconds, None where unknown."""
+    return {
+        "phase": phase.index,
+        "role": phase.role,
+        "time_s": None if math.isnan(phase.time_s) else phase.time_s,
+        "instance_uids": list(dict.fromkeys(i.sop_instance_uid for i in phase.instances)),
+    }
+
+
+def _write(image: sitk.Image, folder: str, name: object) -> str:
+    path = Path(folder) / f"{name}.nrrd"
+    with write_atomic(path) as temporary:
+        sitk.WriteImage(image, str(temporary), False)
+    return str(path)
+
+
+def _mask(mask: BoxedMask, file: str) -> dict[str, Any]:
+    """Write a mask; what it is in numbers.
+
+    Raises:
+        GateRefusal: "no-tumour", it is empty.
+    """
+    volume = largest_lesion(mask).volume_mm3
+    with write_atomic(file) as temporary:
+        sitk.WriteImage(mask.to_image(), str(temporary), True)
+    return {"file": file, "volume_mm3": volume}
+
+
+def _point(values: Sequence[float]) -> Point:
+    x, y, z = (float(value) for value in values)
+    return x, y, z
