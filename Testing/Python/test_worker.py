@@ -20,7 +20,9 @@ import pytest
 import SimpleITK as sitk
 from cli_runs import LESION, SECRET_ID, SECRET_NAME, make_cohort, make_mask, make_study, process
 
+from breastpredict.dicom import read_study
 from breastpredict.errors import GateRefusal, InputError
+from breastpredict.her2 import prepare_case
 from breastpredict.worker import WorkerClient
 from breastpredict.worker.client import WorkerGone
 from breastpredict.worker.server import serve
@@ -61,40 +63,36 @@ def test_it_tells_what_a_study_holds_and_whose_it_is(worker: WorkerClient, study
 def test_phases_and_subtraction_are_the_backends_own_voxels(
     worker: WorkerClient, study: Path, tmp_path: Path
 ) -> None:
-    from breastpredict.dicom import read_study
-
-    found = ask(
-        worker,
-        "load",
-        study=str(study),
-        acquisition=1,
-        phases=[1, 2],
-        minus=1,
-        folder=str(tmp_path),
-    )
+    where = str(tmp_path)
+    found = ask(worker, "load", study=str(study), acquisition=1, phase=2, folder=where)
     [dce] = read_study(study).dce
-    for volume in found["volumes"]:
-        phase = dce.phase(volume["phase"])
-        image = sitk.ReadImage(volume["file"])
+    for name, index in (("pre", 1), ("chosen", 2)):
+        phase = dce.phase(index)
+        assert found[name]["phase"] == index
+        image = sitk.ReadImage(found[name]["file"])
         np.testing.assert_array_equal(
             sitk.GetArrayViewFromImage(image), sitk.GetArrayFromImage(phase.read())
         )
         assert image.GetDirection() == pytest.approx(phase.geometry.direction)
         assert image.GetOrigin() == pytest.approx(phase.geometry.origin)
-        assert volume["instance_uids"] == [i.sop_instance_uid for i in phase.instances]
+        assert found[name]["instance_uids"] == [i.sop_instance_uid for i in phase.instances]
     difference = sitk.GetArrayFromImage(sitk.ReadImage(found["subtraction"]["file"]))
     before, after = (sitk.GetArrayFromImage(dce.phase(n).read()) for n in (1, 2))
     np.testing.assert_array_equal(difference, after - before)
-    assert found["subtraction"]["minus"] == 1
+
+
+def test_of_the_first_phase_there_is_no_subtraction(
+    worker: WorkerClient, study: Path, tmp_path: Path
+) -> None:
+    asked = {"study": str(study), "acquisition": 1, "phase": 1, "folder": str(tmp_path)}
+    found = ask(worker, "load", **asked)
+    assert found["pre"] is None and found["subtraction"] is None
 
 
 @pytest.mark.parametrize("by", ["point", "box"])
 def test_it_delineates_what_the_command_line_does(
     worker: WorkerClient, study: Path, tmp_path: Path, by: str
 ) -> None:
-    from breastpredict.dicom import read_study
-    from breastpredict.her2 import prepare_case
-
     geometry = read_study(study).dce[0].phases[0].geometry
     corners = [[part.start for part in LESION[::-1]], [part.stop - 1 for part in LESION[::-1]]]
     centre = np.mean(corners, axis=0)
@@ -183,8 +181,8 @@ def test_a_changed_study_is_read_again(worker: WorkerClient, tmp_path: Path) -> 
 def test_a_bundle_is_described_without_torch(tiny_run: Path) -> None:
     code = (
         "import sys\n"
-        "from breastpredict.worker.commands import Commands\n"
-        f"found = Commands().bundle(progress=None, run={str(tiny_run)!r})\n"
+        "from breastpredict.her2 import describe_run\n"
+        f"found = describe_run({str(tiny_run)!r})\n"
         "assert 'torch' not in sys.modules and 'timm' not in sys.modules\n"
         "print(found['synthetic'], [t['points_to'] for t in found['tasks']])"
     )

@@ -287,12 +287,14 @@ def _phase(acquisition: DceAcquisition, wanted: int | None, study: Study) -> tup
     return acquisition.phase(acquisition.chosen), f"{acquisition.rule}: {acquisition.reason}"
 
 
-def _reference(acquisition: DceAcquisition, early: Phase) -> Phase | None:
-    """The last pre-contrast phase; where none is confirmed, the first phase, if it is another."""
-    if acquisition.pre:
-        return acquisition.pre[-1]
+def reference_phase(acquisition: DceAcquisition, early: Phase) -> Phase | None:
+    """What a phase's enhancement is seen against.
+
+    The last pre-contrast phase before it; where none is confirmed, the first phase.
+    """
+    before = [phase for phase in acquisition.pre if phase.index < early.index]
     first = acquisition.phases[0]
-    return first if first.index < early.index else None
+    return before[-1] if before else first if first.index < early.index else None
 
 
 def delineate(
@@ -308,7 +310,7 @@ def delineate(
             `breastpredict.imaging.delineate_from_point` and `delineate_from_box`.
         GateRefusal: "no-enhancement".
     """
-    before = _reference(acquisition, early)
+    before = reference_phase(acquisition, early)
     if before is None:
         raise InputError(
             "There is no phase before the chosen one to see the enhancement against",
@@ -347,7 +349,7 @@ def _features(
     }
     if typical > 0:
         features["lesion_contrast"] = float(np.median(early)) / typical
-    before = _reference(acquisition, phase)
+    before = reference_phase(acquisition, phase)
     if before is not None:
         slab = before.read_slices(largest.index, largest.index + 1)
         base = float(np.median(sitk.GetArrayViewFromImage(slab)[0][inside]))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pydicom
 import SimpleITK as sitk
 
-from breastpredict import RESEARCH_USE_ONLY, SYNTHETIC_WARNING, __version__
+from breastpredict import RESEARCH_USE_ONLY, __version__
 from breastpredict.dicom import (
     DceAcquisition,
     Phase,
@@ -23,7 +23,7 @@ from breastpredict.dicom import (
 )
 from breastpredict.errors import InputError
 from breastpredict.files import write_atomic
-from breastpredict.her2.inputs import DEFAULT_MARGIN, OutlinedBy, Point, delineate
+from breastpredict.her2.inputs import DEFAULT_MARGIN, OutlinedBy, Point, delineate, reference_phase
 from breastpredict.her2.predict import Explain
 from breastpredict.imaging import BoxedMask, largest_lesion
 from breastpredict.worker.server import Handler, Progress
@@ -51,7 +51,7 @@ class Commands:
     @property
     def handlers(self) -> dict[str, Handler]:
         """Name → function."""
-        names = "hello devices bundle open load delineate import_mask predict train".split()
+        names = "hello devices open load delineate import_mask predict train".split()
         return {name: getattr(self, name) for name in names}
 
     def hello(self, *, progress: Progress) -> dict[str, Any]:
@@ -66,32 +66,6 @@ class Commands:
         for number in range(torch.cuda.device_count()):
             found[f"cuda:{number}"] = torch.cuda.get_device_name(number)
         return {"devices": found}
-
-    def bundle(self, *, progress: Progress, run: str) -> dict[str, Any]:
-        """What the two bundles of a run say of themselves. Does not load torch."""
-        from breastpredict.her2.cases import POINTS_TO
-        from breastpredict.models import read_bundle_metadata
-
-        tasks = []
-        synthetic = False
-        for task in POINTS_TO:
-            block = read_bundle_metadata(Path(run) / task)["breastpredict"]
-            synthetic = synthetic or block["synthetic"]
-            held_out = block.get("counts", {}).get("validation", {})
-            tasks.append(
-                {
-                    "task": task,
-                    "points_to": block["positive_class"],
-                    "threshold": block["threshold"],
-                    "calibration": block.get("calibration", {}),
-                    "local_validation": block.get("local_validation", {}),
-                    "held_out": held_out,
-                    "auc": block.get("auc", {}).get("validation"),
-                    "weights_sha256": block["weights_sha256"],
-                }
-            )
-        warning = SYNTHETIC_WARNING if synthetic else ""
-        return {"tasks": tasks, "synthetic": synthetic, "synthetic_note": warning}
 
     def open(
         self, *, progress: Progress, study: str, study_uid: str | None = None
@@ -112,32 +86,34 @@ class Commands:
         progress: Progress,
         study: str,
         acquisition: int,
-        phases: Sequence[int],
+        phase: int,
         folder: str,
-        minus: int | None = None,
         study_uid: str | None = None,
     ) -> dict[str, Any]:
-        """Write phases as volumes; with ``minus`` also each later one minus that phase."""
+        """Write a phase, the phase before contrast and the difference of both as volumes.
+
+        The two latter are null where there is no phase before.
+        """
         dce = self._acquisition(study, study_uid, acquisition)
-        images: dict[int, sitk.Image] = {}
-        volumes = []
-        for done, index in enumerate(phases):
-            progress("load", done, len(phases), f"phase {index}")
-            phase = dce.phase(index)
-            images[index] = phase.read()
-            volumes.append({**_volume(phase), "file": _write(images[index], folder, index)})
-        subtraction = None
-        if minus is not None:
-            before = images.get(minus) or dce.phase(minus).read()
-            index = phases[-1]
-            difference = sitk.Subtract(images[index], before)
-            subtraction = {
-                **_volume(dce.phase(index)),
-                "minus": minus,
-                "file": _write(difference, folder, f"{index}-minus-{minus}"),
-            }
-        progress("load", len(phases), len(phases), "")
-        return {"volumes": volumes, "subtraction": subtraction}
+        early = dce.phase(phase)
+        before = reference_phase(dce, early)
+        progress("load", 0, 2, f"phase {early.index}")
+        image = early.read()
+        chosen = {**_volume(early), "file": _write(image, folder, f"phase-{early.index}")}
+        if before is None:
+            return {"chosen": chosen, "pre": None, "subtraction": None}
+        progress("load", 1, 2, f"phase {before.index}")
+        base = before.read()
+        difference = sitk.Subtract(image, base)
+        # One phase may have been placed a hair aside of the other.
+        difference.CopyInformation(image)
+        result = {
+            "chosen": chosen,
+            "pre": {**_volume(before), "file": _write(base, folder, f"phase-{before.index}")},
+            "subtraction": {**_volume(early), "file": _write(difference, folder, "subtraction")},
+        }
+        progress("load", 2, 2, "")
+        return result
 
     def delineate(
         self,
