@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness.fixtures import running_slicer, slicer_app  # noqa: F401
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -1,0 +1,1 @@
+"""The parts of the Slicer application that a scripted module talks to."""
