@@ -69,30 +69,6 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder of two reduced networks with seeded random weights, marked synthetic."""
-    import torch
+    from breastpredict.phantom import write_random_run
 
-    from breastpredict.models import VIT_REDUCED, build_vit, save_bundle
-
-    run = tmp_path_factory.mktemp("run")
-    tasks = {
-        "her2_zero_vs_rest": ("low_or_positive", "zero"),
-        "her2_low_vs_positive": ("low", "positive"),
-    }
-    for number, (task, (positive, negative)) in enumerate(tasks.items()):
-        torch.manual_seed(number)
-        save_bundle(
-            run / task,
-            build_vit(**VIT_REDUCED),
-            network=VIT_REDUCED,
-            metadata={
-                "task": task,
-                "positive_class": positive,
-                "negative_class": negative,
-                "threshold": 0.4,
-                "prevalence": 0.5,
-                "calibration": {"method": "none", "probability": False},
-                "synthetic": True,
-                "training_data": {},
-            },
-        )
-    return run
+    return write_random_run(tmp_path_factory.mktemp("run"))

@@ -19,6 +19,11 @@ LOW_VS_POSITIVE = "her2_low_vs_positive"
 POINTS_TO = {ZERO_VS_REST: "low_or_positive", LOW_VS_POSITIVE: "low"}
 """The class each task's score points to. Task 2's is HER2-low: the paper's accuracy, sensitivity
 and specificity fit no other reading (0.46/0.70 is the low fraction of its test sets)."""
+TITLES = {
+    ZERO_VS_REST: "Task 1: HER2-zero or not",
+    LOW_VS_POSITIVE: "Task 2: HER2-low or positive",
+}
+"""As readers see the tasks."""
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from breastpredict import SYNTHETIC_WARNING
-from breastpredict.her2.cases import POINTS_TO
+from breastpredict.her2.cases import POINTS_TO, TITLES
 
 
 def describe_run(run: str | os.PathLike[str]) -> dict[str, Any]:
     """The two bundles of a run, as plain values. Does not import torch.
 
     Returns:
-        ``tasks``, each with its name, the class a high score points to, the threshold, the
-        calibration, the counts and the AUC of the held-out 20 %, the local validation (empty until
-        a hospital has recalibrated the bundle on patients of its own) and the weights' SHA-256;
+        ``tasks``, each with name, title, the class a high score points to, threshold, calibration,
+        counts and AUC of the held-out 20 %, local validation (empty until a hospital has
+        recalibrated the bundle on patients of its own) and the weights' SHA-256;
         ``synthetic`` and ``synthetic_note``.
 
     Raises:
@@ -32,6 +32,7 @@ def describe_run(run: str | os.PathLike[str]) -> dict[str, Any]:
         tasks.append(
             {
                 "task": task,
+                "title": TITLES[task],
                 "points_to": block["positive_class"],
                 "threshold": block["threshold"],
                 "calibration": block.get("calibration", {}),

@@ -7,6 +7,7 @@ from breastpredict.phantom.her2_plan import CasePlan, plan_her2_cohorts
 from breastpredict.phantom.her2_render import RenderedCase, render_her2_case
 from breastpredict.phantom.mr_dicom import write_dce
 from breastpredict.phantom.mr_study import LAYOUTS, StudyHeader, WrittenDce, WrittenPhase
+from breastpredict.phantom.random_run import write_random_run
 
 __all__ = [
     "LAYOUTS",
@@ -20,4 +21,5 @@ __all__ = [
     "plan_her2_cohorts",
     "render_her2_case",
     "write_dce",
+    "write_random_run",
 ]

@@ -30,14 +30,10 @@ from breastpredict.dicom.write_sc import burn_in
 from breastpredict.errors import GateRefusal
 from breastpredict.files import write_folder
 from breastpredict.her2 import Her2Model, Her2Prediction, PreparedCase
-from breastpredict.her2.cases import LOW_VS_POSITIVE, ZERO_VS_REST
+from breastpredict.her2.cases import TITLES
 from breastpredict.study.overlay import Pictures, draw
 
 _ALGORITHM = {"mask": "MANUAL", "point": "SEMIAUTOMATIC", "box": "SEMIAUTOMATIC"}
-_TASKS = {
-    ZERO_VS_REST: "Task 1: HER2-zero or not",
-    LOW_VS_POSITIVE: "Task 2: HER2-low or positive",
-}
 Views = list[tuple[str, str]]
 """Data URI and caption."""
 _PACKAGES = ("numpy", "SimpleITK", "pydicom", "highdicom", "torch", "timm")
@@ -226,6 +222,7 @@ def _numbers(prediction: Her2Prediction) -> dict[str, Any]:
         "scores": [
             {
                 "task": s.task,
+                "title": TITLES[s.task],
                 "points_to": s.points_to,
                 "score": s.score,
                 "threshold": s.threshold,
@@ -267,7 +264,7 @@ def _views(pictures: Pictures, map_label: str, provenance: Provenance) -> Views:
 
 
 def _write_html(path: Path, result: dict[str, Any], views: Views) -> None:
-    page = templates().get_template("case.html.j2").render(result=result, views=views, tasks=_TASKS)
+    page = templates().get_template("case.html.j2").render(result=result, views=views, tasks=TITLES)
     path.write_text(page, encoding="utf-8")
 
 

@@ -51,7 +51,7 @@ class Commands:
     @property
     def handlers(self) -> dict[str, Handler]:
         """Name → function."""
-        names = "hello devices open load delineate import_mask predict train".split()
+        names = "hello devices open load delineate import_mask predict train sample".split()
         return {name: getattr(self, name) for name in names}
 
     def hello(self, *, progress: Progress) -> dict[str, Any]:
@@ -231,6 +231,16 @@ class Commands:
         cases = [case for case in read_cohort(Path(cohort)) if case.her2 is not None]
         run = train_her2(cases, Path(out), config, progress, resume=resume)
         return {"run": str(out), "failures": len(run.failures)}
+
+    def sample(self, *, progress: Progress, folder: str, run: bool = False) -> dict[str, Any]:
+        """Make a phantom study with its mask, and on request a run that has learnt nothing."""
+        from breastpredict.phantom import make_her2_phantom, write_random_run
+
+        table = make_her2_phantom(folder, {"SITE-B": 1}, workers=1)
+        [study] = sorted((table.parent / "studies").iterdir())
+        [mask] = sorted((table.parent / "masks").iterdir())
+        made = write_random_run(table.parent / "run") if run else None
+        return {"study": str(study), "mask": str(mask), "run": str(made) if made else None}
 
     def _opened(self, study: str, study_uid: str | None) -> Study:
         """The study; read again where one of its files is another than before."""

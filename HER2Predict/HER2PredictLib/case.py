@@ -1,0 +1,355 @@
+"""One case from the study to the result: what the panel, a script and the tests drive.
+
+Everything that takes time is a task of the child process; what it answers is put into the scene
+here, on the thread that called `Tasks.poll`. Until then nothing is in the scene, so that after a
+cancel or a crash of the child nothing is left in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+from . import overlay_nodes, region_nodes, result_nodes, study_nodes, tumour_nodes
+from .geometry import flipped
+from .parameters import LARGEST, HER2PredictParameterNode, is_set
+from .tasks import Tasks
+
+Failed = Callable[[Exception], None]
+Done = Callable[[], None]
+
+
+class Case:
+    """A case on a parameter node.
+
+    Args:
+        parameters: what is remembered of it in the scene.
+        tasks: the child process.
+
+    Attributes:
+        region: what the network will see, or None; kept up by `update_region`.
+        region_problem: why there is none, in words.
+    """
+
+    def __init__(self, parameters: HER2PredictParameterNode, tasks: Tasks) -> None:
+        self.parameters = parameters
+        self.tasks = tasks
+        self.region: region_nodes.Region | None = None
+        self.region_problem = ""
+        self._mask_hash = ""
+
+    # What is known
+
+    @property
+    def opened(self) -> dict[str, Any] | None:
+        """The backend's answer about the study; None while none is open."""
+        return json.loads(self.parameters.opened) if self.parameters.opened else None
+
+    @property
+    def acquisition(self) -> dict[str, Any] | None:
+        """The chosen acquisition, as ``inspect --json`` describes it."""
+        opened, number = self.opened, self.parameters.acquisition
+        found = opened["study"]["dce"] if opened else []
+        return found[number - 1] if 1 <= number <= len(found) else None
+
+    @property
+    def laterality(self) -> str | None:
+        """Side of the chosen acquisition: R, L, B or None."""
+        acquisition = self.acquisition
+        return acquisition["laterality"] if acquisition else None
+
+    @property
+    def volumes_are_loaded(self) -> bool:
+        """Whether the early volume in the scene is the chosen phase."""
+        opened, p = self.opened, self.parameters
+        return opened is not None and study_nodes.shows(
+            p.early, p.acquisition, p.phase, opened["study"]["study_uid"]
+        )
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """result.json of the last prediction, or what refused it; None where there is none."""
+        return json.loads(self.parameters.result) if self.parameters.result else None
+
+    @property
+    def result_is_stale(self) -> bool:
+        """Whether something was changed since the result was made."""
+        return bool(self.parameters.result) and self.parameters.resultKey != self.inputs_key()
+
+    @property
+    def result_folder(self) -> Path | None:
+        """Where the files of the last prediction are; gone when the module is closed."""
+        result = self.result
+        folder = Path(result["folder"]) if result and result.get("folder") else None
+        return folder if folder is not None and folder.is_dir() else None
+
+    def inputs_key(self) -> str:
+        """What a prediction would depend on now; two predictions with one key are the same."""
+        p = self.parameters
+        study_uid = self.opened["study"]["study_uid"] if self.opened else ""
+        values = (
+            str(p.study), study_uid, p.acquisition, p.phase, p.margin, p.sliceIndex, str(p.run),
+            p.explain, self._mask_hash,
+        )  # fmt: skip
+        return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+
+    # Study
+
+    def open_study(self, done: Done, failed: Failed) -> None:
+        """Read the headers of the chosen study and choose acquisition and phase by rule."""
+
+        def answered(result: dict[str, Any]) -> None:
+            self.forget_study()
+            self.parameters.opened = json.dumps(result)
+            found = result["study"]["dce"]
+            with_contrast = [a for a in found if a["chosen"] is not None]
+            self.choose_acquisition((with_contrast or found)[0]["number"] if found else 0)
+            done()
+
+        self.tasks.start("reading the study", "open", self._study(), answered, failed)
+
+    def choose_acquisition(self, number: int) -> None:
+        """Take another acquisition, and of it the phase that the rule chooses."""
+        self.parameters.acquisition = number
+        acquisition = self.acquisition
+        self.parameters.phase = (acquisition["chosen"] or 0) if acquisition else 0
+
+    def forget_study(self) -> None:
+        """No study is open any more; what is in the scene stays there."""
+        p = self.parameters
+        p.opened, p.acquisition, p.phase = "", 0, 0
+        p.early = p.pre = p.subtraction = p.segmentation = p.point = p.box = None
+        p.segmentID, p.outlinedBy, p.sliceIndex = "", "mask", LARGEST
+        self.forget_result()
+        self.update_region()
+
+    def load_volumes(self, done: Done, failed: Failed) -> None:
+        """Chosen phase, the phase before contrast and their difference into the scene."""
+        p = self.parameters
+        number, phase, opened = p.acquisition, p.phase, self.opened
+
+        def answered(result: dict[str, Any]) -> None:
+            assert opened is not None
+            nodes = study_nodes.load_volumes(result, opened, number)
+            for old in (p.early, p.pre, p.subtraction):
+                if old is not None:
+                    slicer.mrmlScene.RemoveNode(old)
+            p.early, p.pre, p.subtraction = nodes["chosen"], nodes["pre"], nodes["subtraction"]
+            if p.segmentation is not None:
+                p.segmentation.SetReferenceImageGeometryParameterFromVolumeNode(p.early)
+            self.update_region()
+            done()
+
+        arguments = {**self._study(), "acquisition": number, "phase": phase}
+        arguments["folder"] = str(self.tasks.folder / "volumes")
+        self.tasks.start("loading the volumes", "load", arguments, answered, failed)
+
+    # Tumour
+
+    def delineate_from_point(self, done: Done, failed: Failed) -> None:
+        """The tumour at the first point of the fiducial list.
+
+        Raises:
+            ValueError: there is no point.
+        """
+        points = self.parameters.point
+        if points is None or points.GetNumberOfDefinedControlPoints() == 0:
+            raise ValueError("Place a point in the tumour first.")
+        place = [0.0, 0.0, 0.0]
+        points.GetNthControlPointPositionWorld(points.GetNumberOfControlPoints() - 1, place)
+        self._delineate("point", flipped(place), done, failed)
+
+    def delineate_from_box(self, done: Done, failed: Failed) -> None:
+        """The tumour in the box.
+
+        Raises:
+            ValueError: there is no box.
+        """
+        box = self.parameters.box
+        if box is None or box.GetNumberOfDefinedControlPoints() == 0:
+            raise ValueError("Draw a box around the tumour first.")
+        bounds = [0.0] * 6
+        box.GetRASBounds(bounds)
+        corners = [flipped(bounds[0::2]), flipped(bounds[1::2])]
+        self._delineate("box", corners, done, failed)
+
+    def import_mask(
+        self, file: str, done: Done, failed: Failed, segment: str = "", order: str = ""
+    ) -> None:
+        """A mask from a file in any of the backend's formats."""
+        arguments = {
+            **self._study(),
+            "acquisition": self.parameters.acquisition,
+            "mask": file,
+            "file": str(self.tasks.folder / "imported.nrrd"),
+            "segment": segment or None,
+            "mask_order": order or None,
+        }
+        self._outline("importing the mask", "import_mask", arguments, "mask", done, failed)
+
+    def new_segmentation(self) -> None:
+        """An empty tumour segment to draw in, where there is none."""
+        p = self.parameters
+        p.segmentation, p.segmentID = tumour_nodes.tumour_segmentation(
+            p.segmentation, p.early, self.opened or {}, self.laterality
+        )
+
+    # Slice and region
+
+    def update_region(self) -> None:
+        """Find slice and square again, after tumour, margin or slice changed."""
+        from breastpredict.errors import BreastPredictError
+
+        p = self.parameters
+        self.region, self.region_problem = None, ""
+        try:
+            mask = tumour_nodes.mask_of(p.segmentation, p.segmentID, p.early)
+            if mask is None:
+                self._mask_hash = ""
+                self.region_problem = "There is no tumour yet."
+            else:
+                place = json.dumps([mask.start, mask.inside.shape])
+                digest = hashlib.sha256(place.encode() + mask.inside.tobytes())
+                self._mask_hash = digest.hexdigest()
+                self.region = region_nodes.region_of(mask, p.margin, p.sliceIndex)
+        except (BreastPredictError, ValueError) as error:
+            self.region_problem = str(error)
+        if self.region is not None:
+            p.region = region_nodes.show_region(p.region, self.region)
+        elif p.region is not None:
+            slicer.mrmlScene.RemoveNode(p.region)
+
+    # Prediction
+
+    def predict(self, done: Done, failed: Failed) -> None:
+        """Predict and put map, table and chart into the scene.
+
+        Raises:
+            ValueError: there is no tumour.
+        """
+        from breastpredict.errors import GateRefusal
+
+        p = self.parameters
+        mask = tumour_nodes.mask_of(p.segmentation, p.segmentID, p.early)
+        if mask is None:
+            raise ValueError("There is no tumour yet.")
+        key = self.inputs_key()
+        file = tumour_nodes.write_mask(mask, self.tasks.folder / "tumour.nrrd")
+        arguments = {
+            **self._study(),
+            "run": str(p.run),
+            "out": str(self.tasks.folder / "results"),
+            "segmentation": str(file),
+            "acquisition": p.acquisition,
+            "phase": p.phase,
+            "folder": str(self.tasks.folder / "map"),
+            "outlined_by": p.outlinedBy,
+            "slice_index": None if p.sliceIndex == LARGEST else p.sliceIndex,
+            "margin": p.margin,
+            "device": p.device,
+            "explain": None if p.explain == "none" else p.explain,
+        }
+
+        def answered(found: dict[str, Any]) -> None:
+            self.forget_result()
+            text = (Path(found["folder"]) / "result.json").read_text("utf-8")
+            self._show_result(json.loads(text), found, key)
+            done()
+
+        def refused(error: Exception) -> None:
+            if isinstance(error, GateRefusal):
+                self.forget_result()
+                refusal = {"status": "refused", "gate": error.gate, "reason": error.reason}
+                p.result, p.resultKey = json.dumps(refusal), key
+            failed(error)
+
+        self.tasks.start("predicting", "predict", arguments, answered, refused)
+
+    def _show_result(self, result: dict[str, Any], found: dict[str, Any], key: str) -> None:
+        p, opened = self.parameters, self.opened
+        assert opened is not None
+        if found["map"] is not None:
+            p.map = overlay_nodes.map_volume(found["map"], p.early, result, opened)
+            self.update_map()
+        p.table = result_nodes.table_node(None, result, opened)
+        p.chart = result_nodes.chart_node(None, p.table)
+        p.result, p.resultKey = json.dumps({**result, "folder": found["folder"]}), key
+
+    def update_map(self) -> None:
+        """Colours and threshold of the map, after one of them changed."""
+        p = self.parameters
+        if p.map is not None and p.map.GetImageData() is not None:
+            overlay_nodes.show_map(p.map, p.colour, p.threshold)
+
+    def forget_result(self) -> None:
+        """Remove the last result from the scene: a number must not outlive its case."""
+        p = self.parameters
+        for node in (p.map, p.table):
+            if node is not None:
+                slicer.mrmlScene.RemoveNode(node)
+        if p.chart is not None:
+            result_nodes.remove_chart(p.chart)
+        p.map = p.table = p.chart = None
+        p.result, p.resultKey = "", ""
+
+    # Training
+
+    def train(self, done: Done, failed: Failed) -> None:
+        """Train both tasks on the cohort; its run is then chosen for predicting."""
+        p = self.parameters
+        arguments = {
+            "cohort": str(p.cohort),
+            "out": str(p.trainingRun),
+            "resume": p.resume,
+            "weights": p.weights or None,
+            "epochs": p.epochs or None,
+            "device": p.device,
+        }
+
+        def answered(result: dict[str, Any]) -> None:
+            p.run = Path(result["run"])
+            done()
+
+        self.tasks.start("training", "train", arguments, answered, failed)
+
+    # Behind the scenes
+
+    def _study(self) -> dict[str, Any]:
+        p = self.parameters
+        if not is_set(p.study):
+            raise ValueError("Choose a study first.")
+        return {"study": str(p.study), "study_uid": p.studyUID or None}
+
+    def _delineate(self, how: str, where: Any, done: Done, failed: Failed) -> None:
+        arguments = {
+            **self._study(),
+            "acquisition": self.parameters.acquisition,
+            "phase": self.parameters.phase,
+            "file": str(self.tasks.folder / "delineated.nrrd"),
+            how: where,
+        }
+        self._outline("delineating", "delineate", arguments, how, done, failed)
+
+    def _outline(
+        self,
+        name: str,
+        command: str,
+        arguments: dict[str, Any],
+        how: str,
+        done: Done,
+        failed: Failed,
+    ) -> None:
+        def answered(result: dict[str, Any]) -> None:
+            p = self.parameters
+            self.new_segmentation()
+            tumour_nodes.set_mask(p.segmentation, p.segmentID, p.early, result["file"])
+            p.outlinedBy, p.sliceIndex = how, LARGEST
+            self.update_region()
+            done()
+
+        self.tasks.start(name, command, arguments, answered, failed)

@@ -1,0 +1,60 @@
+"""A phantom study to try the module on; it is made on this machine, nothing is downloaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+from .backend import find_backend
+from .tasks import Tasks
+
+
+def make_sample(tasks: Tasks, run: bool = False) -> dict[str, Any]:
+    """A phantom study with its mask, in the tasks' folder; waits.
+
+    Args:
+        tasks: the child process.
+        run: make bundles with random weights too, whose numbers mean nothing.
+
+    Returns:
+        The paths "study", "mask" and "run".
+    """
+    made: dict[str, Any] = {}
+    errors: list[Exception] = []
+    arguments = {"folder": str(tasks.folder / "sample"), "run": run}
+    tasks.start("making the phantom", "sample", arguments, made.update, errors.append)
+    tasks.finish()
+    if errors:
+        raise errors[0]
+    return made
+
+
+def show_sample_study(_source: Any = None) -> list[Any]:
+    """What Sample Data runs: the phantom's phases in the scene, its study in the database."""
+    from DICOMLib import DICOMUtils
+
+    find_backend()
+    from .case import Case
+    from .parameters import HER2PredictParameterNode
+
+    tasks = Tasks(slicer.app.temporaryPath)
+    try:
+        made = make_sample(tasks)
+        if slicer.dicomDatabase is not None and slicer.dicomDatabase.isOpen:
+            DICOMUtils.importDicom(made["study"], slicer.dicomDatabase, copyFiles=True)
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
+        case = Case(HER2PredictParameterNode(node), tasks)
+        case.parameters.study = Path(made["study"])
+        errors: list[Exception] = []
+        for start in (case.open_study, case.load_volumes):
+            start(lambda: None, errors.append)
+            tasks.finish()
+            if errors:
+                raise errors[0]
+        volumes = [case.parameters.pre, case.parameters.early, case.parameters.subtraction]
+        slicer.mrmlScene.RemoveNode(node)
+        return volumes
+    finally:
+        tasks.close()
