@@ -1,0 +1,3 @@
+# As Slicer's: makes the package from what is installed.
+
+standin_record(CPACK)
