@@ -26,6 +26,7 @@ prove: $(INSTALLED)  ## what is too long for CI; writes Testing/evidence/
 	$(BIN)/python Testing/prove/her2_phantom.py
 	$(BIN)/python Testing/prove/label_shuffles.py
 	$(BIN)/python Testing/prove/vit_tiny.py
+	$(BIN)/python Testing/prove/mutations.py
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -30,7 +30,7 @@ class InputError(BreastPredictError):
         self.remedy = remedy
         where = "" if path is None else f" [{path}]"
         what_to_do = "" if not remedy else f" {remedy.rstrip('.')}."
-        super().__init__(f"{problem.rstrip('.')}{where}.{what_to_do}".replace("\n", " "))
+        super().__init__(_one_line(f"{problem.rstrip('.')}{where}.{what_to_do}"))
 
 
 class GateRefusal(BreastPredictError):
@@ -44,7 +44,12 @@ class GateRefusal(BreastPredictError):
     def __init__(self, gate: str, reason: str) -> None:
         self.gate = gate
         self.reason = reason
-        super().__init__(f"Refused by gate '{gate}': {reason}".replace("\n", " "))
+        super().__init__(_one_line(f"Refused by gate '{gate}': {reason}"))
+
+
+def _one_line(text: str) -> str:
+    """Text that quotes damaged files may hold anything: line ends, or what a terminal obeys."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
 
 
 def reason_of(error: OSError) -> str:

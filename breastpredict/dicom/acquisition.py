@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from breastpredict.dicom.clocks import by_series
+from breastpredict.dicom.clocks import by_series, stray_clocks
 from breastpredict.dicom.frames import Frame
+from breastpredict.dicom.grouping import frames_of_reference
 from breastpredict.dicom.phases import Volume
 from breastpredict.dicom.pixels import read_frames, source_of
+from breastpredict.dicom.stacks import wander_of
 from breastpredict.dicom.study import DceAcquisition, Decision, Instance, Phase
 from breastpredict.dicom.timing import (
     ENHANCEMENT,
@@ -23,6 +25,7 @@ from breastpredict.dicom.timing import (
 from breastpredict.errors import InputError
 
 _SAMPLED_SLICES = 7
+_WANDER_MM = 0.25  # of slices beside their line: positions are rounded to a tenth of a millimetre
 _SAMPLED_SHARE = 0.6  # of the stack, around its middle
 
 
@@ -81,6 +84,7 @@ def acquisition_of(volumes: Sequence[Volume], damage: InputError | None) -> DceA
             *([f"The injection is not used: {contradiction}"] if contradiction else []),
             *dict.fromkeys(note for volume in volumes for note in volume.notes),
             *dict.fromkeys(str(error) for error in damaged),
+            *_slice_warnings(volumes),
             *_side_warning(volumes, side),
             *_contrast_warnings(volumes, roles),
         ),
@@ -195,6 +199,23 @@ def _side(volume: Volume) -> str | None:
     if x.min() >= -outside and x.max() > 0:
         return "L"
     return "B" if x.min() < 0 < x.max() else None
+
+
+def _slice_warnings(volumes: Sequence[Volume]) -> Iterator[str]:
+    """What slices of one phase state differently, and should not."""
+    for number, volume in enumerate(volumes, start=1):
+        if len(frames_of_reference(volume)) > 1:
+            yield f"The slices of phase {number} state several frames of reference"
+        for key in stray_clocks(volume):
+            yield f"{key} of one slice of phase {number} is far before the others': not used"
+        aside = float(np.max(wander_of(volume.frames)))
+        if aside > _WANDER_MM:
+            yield f"A slice of phase {number} lies {aside:.1f} mm beside the line of the others"
+        if len({frame.rescale for frame in volume.frames}) > 1:
+            yield (
+                f"RescaleSlope or RescaleIntercept differs between the slices of phase {number}: "
+                "each is scaled by its own"
+            )
 
 
 def _side_warning(volumes: Sequence[Volume], side: str | None) -> tuple[str, ...]:

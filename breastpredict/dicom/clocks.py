@@ -88,11 +88,36 @@ def _series_starts(volumes: Sequence[Volume]) -> dict[str, float]:
 def _clock(volume: Volume, key: str) -> float | None:
     """The earliest time of day in a volume, by a clock that may roll over midnight inside it."""
     values = [frame.times[key] for frame in volume.frames if key in frame.times]
-    if not values:
-        return None
-    if max(values) - min(values) > _DAY / 2 and max(values) < _DAY:
-        values = [value if value > _DAY / 2 else value + _DAY for value in values]
-    return min(values)
+    return _earliest(_unrolled(values)) if values else None
+
+
+def _unrolled(values: Sequence[float]) -> list[float]:
+    """Times of day that run on over midnight."""
+    if values and max(values) - min(values) > _DAY / 2 and max(values) < _DAY:
+        return [value if value > _DAY / 2 else value + _DAY for value in values]
+    return list(values)
+
+
+def _earliest(values: Sequence[float]) -> float:
+    """The first time, unless one slice alone states it and the others lie close together later:
+    then its header is damaged, and would put its phase before others."""
+    ordered = sorted(values)
+    return ordered[1] if _strays(ordered) else ordered[0]
+
+
+def _strays(ordered: Sequence[float]) -> bool:
+    if len(ordered) < 3:
+        return False
+    return ordered[1] - ordered[0] > max(1.0, 2 * (ordered[-1] - ordered[1]))
+
+
+def stray_clocks(volume: Volume) -> list[str]:
+    """The times by which one slice would have been acquired long before all others."""
+    found = {
+        key: sorted(_unrolled([f.times[key] for f in volume.frames if key in f.times]))
+        for key in KEYS
+    }
+    return [key for key, values in found.items() if _strays(values)]
 
 
 def starts_by(volumes: Sequence[Volume], key: str) -> NDArray[np.float64] | None:
@@ -129,7 +154,7 @@ def _relative(volumes: Sequence[Volume], key: str) -> list[float | None]:
     for volume in volumes:
         values = [frame.times[key] for frame in volume.frames if key in frame.times]
         if values:
-            own.append(min(values) / scale)
+            own.append(_earliest(values) / scale)
         else:  # a series of one phase needs no such tag
             own.append(0.0 if len(series) > 1 and len(series[volume.series_uid]) == 1 else None)
     together = len(series) == len(volumes) and len(set(own)) > 1

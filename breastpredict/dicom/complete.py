@@ -1,7 +1,8 @@
 """Whether an image file holds, undamaged, all the voxels that its header states.
 
 ITK reads a NIfTI file that is cut short, and compressed data whose checksum is wrong, without a
-word: voxels are then 0, or others.
+word: voxels are then 0, or others. Where a file holds more, its header states another shape than
+the voxels have, and every row would begin at the wrong one.
 """
 
 from __future__ import annotations
@@ -48,27 +49,33 @@ def check_complete(path: Path, damaged: str) -> None:
             voxels = _meta_image(path)
         else:
             return
-        whole = voxels is None or voxels.size > _MAXIMUM or _whole(voxels)
+        off = 0 if voxels is None or voxels.size > _MAXIMUM else _excess(voxels)
     except (OSError, EOFError, ValueError, KeyError, struct.error, zlib.error) as error:
         raise InputError(damaged, path=path) from error
-    if not whole:
-        raise InputError(f"{damaged} (it is cut short)", path=path)
+    if off:
+        what = "is cut short" if off < 0 else "holds more voxels than its header states"
+        raise InputError(f"{damaged} (it {what})", path=path)
 
 
-def _whole(voxels: _Voxels) -> bool:
-    """Whether the bytes are there, and their checksum right where they are packed."""
+def _as_text(path: Path) -> InputError:
+    """ITK ends the process where text is not what the header states: it is not asked."""
+    return InputError("The file holds voxels as text", path=path, remedy="Save it as binary")
+
+
+def _excess(voxels: _Voxels) -> int:
+    """How many bytes there are too many (about), below 0 too few, or with a wrong checksum."""
     if not voxels.packing:
-        return voxels.path.stat().st_size - voxels.start >= voxels.size
+        return voxels.path.stat().st_size - voxels.start - voxels.size
     with open(voxels.path, "rb") as file:
         file.seek(voxels.start)
         left = voxels.size
         unpack = zlib.decompressobj(zlib.MAX_WBITS | (16 if voxels.packing == "gzip" else 0))
-        while not unpack.eof and left > -_CHUNK:  # what follows the voxels is of no interest
+        while not unpack.eof and left > -_CHUNK:
             packed = unpack.unconsumed_tail or file.read(_CHUNK)
             if not packed:
                 break
             left -= len(unpack.decompress(packed, _CHUNK))
-        return left <= 0 and (unpack.eof or left <= -_CHUNK)
+        return -left if unpack.eof or left <= -_CHUNK else -1
 
 
 def _nifti(path: Path) -> _Voxels:
@@ -110,6 +117,8 @@ def _nrrd(path: Path) -> _Voxels | None:
                 fields[name.strip().lower().replace(" ", "")] = value.strip()
         start = file.tell()
     detached = fields.get("datafile")
+    if fields["encoding"].lower() in ("txt", "text", "ascii", "hex"):
+        raise _as_text(path)
     packing = {"gzip": "gzip", "gz": "gzip", "raw": ""}.get(fields["encoding"].lower())
     if packing is None or "lineskip" in fields or "byteskip" in fields:
         return None
@@ -142,6 +151,8 @@ def _meta_image(path: Path) -> _Voxels | None:
                 raise ValueError("no MetaImage header")
             fields[name.strip()] = value.strip()
         here = file.tell()
+    if fields.get("BinaryData", "True")[:1] not in ("T", "t", "1"):
+        raise _as_text(path)
     sizes = [int(size) for size in fields["DimSize"].split()]
     if len(sizes) != int(fields["NDims"]) or min(sizes) < 1:
         raise ValueError("impossible shape")

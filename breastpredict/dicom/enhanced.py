@@ -17,6 +17,7 @@ from breastpredict.dicom.frames import (
     matrix_of,
     moment,
     number_text,
+    rescale_of,
     seconds_of_day,
 )
 from breastpredict.dicom.headers import MR_ENHANCED, Header, tag_of
@@ -165,7 +166,7 @@ def _enhanced(header: Header) -> Iterator[Frame]:
             "NumberOfFrames and PerFrameFunctionalGroupsSequence disagree", path=header.path
         )
     matrix = matrix_of(header)
-    check_pixels(header)
+    check_pixels(header, len(own_groups))
     shared: dict[str, str] = {}
     for item in header.sequences.get("SharedFunctionalGroupsSequence", ())[:1]:
         shared = _values_of(item)
@@ -179,7 +180,6 @@ def _enhanced(header: Header) -> Iterator[Frame]:
         row_spacing, column_spacing = groups.numbers("PixelSpacing", 2)
         check_plane(header, orientation, row_spacing, column_spacing)
         duration = groups.number("FrameAcquisitionDuration")
-        slope, intercept = groups.number("RescaleSlope"), groups.number("RescaleIntercept")
         marks, reason = _kind(header, groups, places)
         yield Frame(
             header,
@@ -196,7 +196,7 @@ def _enhanced(header: Header) -> Iterator[Frame]:
                 groups.text("ContrastBolusAgentPhase"),
                 groups.text("ContrastBolusAgentAdministered"),
             ),
-            (1.0 if slope is None else slope, intercept or 0.0),
+            rescale_of(groups.text, header.path),
             groups.text("StackID"),
             reason,
         )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from pathlib import Path
 
 from breastpredict.dicom.headers import Header
 from breastpredict.dicom.marks import component_of, marked, tissue_of, unfit, words_of
 from breastpredict.errors import InputError
+from breastpredict.imaging.geometry import SPACING_MM
 
 TEMPORAL_KEYS = (
     "TemporalPositionIdentifier",
@@ -108,7 +111,7 @@ def classic_frame(header: Header) -> Frame:
         ),
         sequence_of(header),
         contrast_of(header.text("ContrastBolusAgentPhase")),
-        (_or(header.number("RescaleSlope"), 1.0), _or(header.number("RescaleIntercept"), 0.0)),
+        rescale_of(header.text, header.path),
     )
 
 
@@ -140,8 +143,23 @@ def sequence_of(header: Header) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _or(value: float | None, otherwise: float) -> float:
-    return otherwise if value is None else value
+def rescale_of(text_of: Callable[[str], str], path: Path) -> tuple[float, float]:
+    """Slope and intercept (PS3.3 C.11.1): 1 and 0 where they are absent.
+
+    Raises:
+        InputError: one of them is there and no number, or the slope is 0.
+    """
+    found = []
+    for keyword, otherwise in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0)):
+        text = text_of(keyword)
+        try:
+            value = float(text.partition("\\")[0]) if text else otherwise
+        except ValueError:
+            value = math.nan
+        if not abs(value) < 1e12 or (value == 0 and keyword == "RescaleSlope"):
+            raise InputError(f"The tag {keyword} holds no usable number", path=path, remedy=REMEDY)
+        found.append(value)
+    return found[0], found[1]
 
 
 def _classic_times(header: Header) -> dict[str, float]:
@@ -173,14 +191,19 @@ def contrast_of(phase: str, given: str = "") -> str:
     return "post" if phase.upper() in _POST else ""
 
 
+def _decimal(text: str) -> bool:
+    """Whether it is digits alone; `str.isdigit` takes a superscript for one."""
+    return text.isascii() and text.isdigit()
+
+
 @lru_cache(maxsize=1 << 15)
 def seconds_of_day(text: str) -> float | None:
     """A DICOM TM (PS3.5 6.2: HHMMSS.FFFFFF, parts may be missing) in seconds, or None."""
     digits, _, fraction = text.strip().replace(":", "").partition(".")
-    if len(digits) not in (2, 4, 6) or not digits.isdigit():
+    if len(digits) not in (2, 4, 6) or not _decimal(digits):
         return None
     hours, minutes, seconds = (int(digits[i : i + 2] or 0) for i in (0, 2, 4))
-    if hours > 23 or minutes > 59 or seconds > 60 or (fraction and not fraction.isdigit()):
+    if hours > 23 or minutes > 59 or seconds > 60 or (fraction and not _decimal(fraction)):
         return None
     return hours * 3600 + minutes * 60 + seconds + (float(f"0.{fraction}") if fraction else 0.0)
 
@@ -195,7 +218,7 @@ def moment(text: str) -> float | None:
     except ValueError:
         return None
     seconds = (found - datetime(2000, 1, 1)).total_seconds()
-    return seconds + (float(f"0.{fraction}") if fraction.isdigit() else 0.0)
+    return seconds + (float(f"0.{fraction}") if _decimal(fraction) else 0.0)
 
 
 def matrix_of(header: Header) -> tuple[int, int]:
@@ -228,9 +251,28 @@ def check_plane(header: Header, orientation: tuple[float, ...], *spacing: float)
         raise InputError("ImageOrientationPatient holds no right angle", path=header.path)
     if min(spacing) <= 0:
         raise InputError("PixelSpacing is not above zero", path=header.path)
+    if min(spacing) < SPACING_MM[0] or max(spacing) > SPACING_MM[1]:
+        raise InputError("PixelSpacing is absurd", path=header.path)
 
 
-def check_pixels(header: Header) -> None:
-    """Raise InputError for a header that does not say how its pixels are stored."""
-    geometry_numbers(header, "BitsAllocated", 1)
+def check_pixels(header: Header, frames: int = 1) -> None:
+    """Raise InputError for a header that does not say how its pixels are stored, or that says it
+    for another number of pixels than it states: what is read by it would be sheared.
+
+    Of a single frame that lacks pixels this is found where it is read: it may not be needed.
+    """
+    bits = geometry_numbers(header, "BitsAllocated", 1)[0]
     geometry_numbers(header, "PixelRepresentation", 1)
+    columns, rows = matrix_of(header)
+    excess = header.pixel_length - frames * rows * columns * bits / 8
+    # Less than a row is padding, as some writers fill up blocks.
+    if header.pixel_offset >= 0 and excess >= min(rows, columns) * bits / 8:
+        raise InputError(
+            f"The pixel data hold {excess:.0f} bytes more than the header says", path=header.path
+        )
+    if header.pixel_offset >= 0 and frames > 1 and excess < 0:
+        raise InputError(
+            f"The pixel data hold {-excess:.0f} bytes less than the header says",
+            path=header.path,
+            remedy=REMEDY,
+        )

@@ -19,6 +19,9 @@ from breastpredict.errors import InputError
 PAUSE_S = 1200.0
 """No dynamic acquisition pauses this long between two phases: what comes after is another one."""
 
+_NEAR_MM = 2.0
+"""No other acquisition of the same sequence lies this near; a phase whose place is damaged does."""
+
 _DAY = 86400.0
 
 
@@ -47,11 +50,20 @@ def group_volumes(volumes: Sequence[Volume]) -> tuple[list[list[Volume]], list[L
 
 
 def _same_acquisition(a: Volume, b: Volume) -> bool:
-    if len({v.header.text("FrameOfReferenceUID") for v in (a, b)} - {""}) > 1:
+    if not _one_space(frames_of_reference(a), frames_of_reference(b)):
         return False
     if not _same_kind(a, b) or not a.geometry.same_grid(b.geometry, 0.05):
         return False
-    return _same_sequence(a.frames[0].sequence, b.frames[0].sequence)
+    return _same_sequence(_sequence(a), _sequence(b))
+
+
+def frames_of_reference(volume: Volume) -> set[str]:
+    """What its slices state; one, unless a header is damaged."""
+    return {frame.header.text("FrameOfReferenceUID") for frame in volume.frames} - {""}
+
+
+def _one_space(a: set[str], b: set[str]) -> bool:
+    return not a or not b or bool(a & b)
 
 
 def _same_kind(a: Volume, b: Volume) -> bool:
@@ -63,6 +75,15 @@ def _same_kind(a: Volume, b: Volume) -> bool:
     names = {*a.apart, *b.apart, "tissue", "label"}
     mine, theirs = a.frames[0].marks, b.frames[0].marks
     return all(mine.get(name) == theirs.get(name) for name in names)
+
+
+def _sequence(volume: Volume) -> dict[str, float]:
+    """What most of its slices say of the pulse sequence: one may be damaged."""
+    stated: dict[str, list[float]] = {}
+    for frame in volume.frames:
+        for name, value in frame.sequence.items():
+            stated.setdefault(name, []).append(value)
+    return {name: sorted(values)[len(values) // 2] for name, values in stated.items()}
 
 
 def _same_sequence(first: Mapping[str, float], second: Mapping[str, float]) -> bool:
@@ -243,14 +264,14 @@ def damage_of(
 
     Choosing the early phase among the rest would be a guess. Damaged files count when they have
     the acquisition's sequence, matrix and orientation; a volume that stands alone, when its slices
-    lie in the planes of the acquisition's: it has lost some at an end.
+    lie in the planes of the acquisition's: it has lost some at an end, or its place is damaged.
     """
-    own, sequence = group[0].header, group[0].frames[0].sequence
+    own, sequence = group[0].header, _sequence(group[0])
     for header, error in damaged:
-        alike = all(
-            header.text(keyword) in ("", own.text(keyword))
-            for keyword in ("FrameOfReferenceUID", "Rows", "Columns")
-        )
+        alike = header.text("FrameOfReferenceUID") in (
+            "",
+            *frames_of_reference(group[0]),
+        ) and _same_matrix(own, header)
         axes, others = (h.numbers("ImageOrientationPatient") for h in (own, header))
         turned = len(axes) == len(others) == 6 and not np.allclose(axes, others, atol=1e-2)
         if alike and not turned and _same_sequence(sequence, sequence_of(header)):
@@ -258,12 +279,19 @@ def damage_of(
     for volume in singles:
         header = volume.header
         if (
-            len({h.text("FrameOfReferenceUID") for h in (header, own)} - {""}) < 2
+            _one_space(frames_of_reference(volume), frames_of_reference(group[0]))
             and _same_kind(volume, group[0])
-            and _same_sequence(sequence, volume.frames[0].sequence)
-            and group[0].geometry.find_slab(volume.geometry, 0.05) is not None
+            and _same_sequence(sequence, _sequence(volume))
+            and group[0].geometry.find_slab(volume.geometry, _NEAR_MM) is not None
         ):
-            return incomplete(
-                f"it has {len(volume.frames)} of {len(group[0].frames)} slices", header
-            )
+            few = f"it has {len(volume.frames)} of {len(group[0].frames)} slices"
+            aside = f"it lies up to {_NEAR_MM:g} mm beside the others"
+            return incomplete(few if len(volume.frames) < len(group[0].frames) else aside, header)
     return None
+
+
+def _same_matrix(own: Header, damaged: Header) -> bool:
+    """Whether a damaged file may be of a matrix: Rows and Columns may be what is damaged."""
+    if 0 < own.pixel_length == damaged.pixel_length:
+        return True
+    return all(damaged.number(k) in (None, own.number(k)) for k in ("Rows", "Columns"))

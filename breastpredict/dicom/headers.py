@@ -13,6 +13,7 @@ from pathlib import Path
 import pydicom
 from pydicom.datadict import tag_for_keyword
 
+from breastpredict.dicom.bounded import read_dataset, read_meta
 from breastpredict.dicom.items import DatasetItem, Item, private_value, scanned_items
 from breastpredict.dicom.scan import (
     ENHANCED_MR,
@@ -169,7 +170,7 @@ def _by_pydicom(path: Path) -> Header | None:
     if start is None:
         return None
     try:
-        data = pydicom.dcmread(path, stop_before_pixels=True, force=start == 0)
+        data = read_dataset(path, stop_before_pixels=True, force=start == 0)
         values = _values(data)
         sequences = {
             name: DatasetItem(data).items(tag_of(name)) for name in SEQUENCES if name in data
@@ -203,7 +204,7 @@ def _damaged(path: Path) -> Header | None:
             return None
     kind = ""
     with contextlib.suppress(Exception):  # the meta information may be damaged as well
-        kind = str(pydicom.filereader.read_file_meta_info(path).get(META_CLASS, ""))
+        kind = str(read_meta(path).get(META_CLASS, ""))
     if kind not in ("", MR_CLASSIC, *MR_ENHANCED):
         return None
     return Header(path, {META_CLASS: kind}, problem="The header is damaged")

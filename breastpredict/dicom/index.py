@@ -129,10 +129,10 @@ def _study(root: Path, uid: str, headers: list[Header], ignored: int, listing: L
     volumes: list[Volume] = []
     damaged: list[tuple[Header, InputError]] = []
     segmentations: list[Path] = []
-    for members in series.values():
-        if members[0].text("SOPClassUID") in _SEGMENTATIONS:
-            segmentations.extend(member.path for member in members)
-            continue
+    for everything in series.values():
+        # Each by its own class: a slice whose class is damaged takes no others with it.
+        members = [h for h in everything if h.text("SOPClassUID") not in _SEGMENTATIONS]
+        segmentations.extend(h.path for h in everything if h.text("SOPClassUID") in _SEGMENTATIONS)
         frames, unused, errors = _frames(members)
         split = split_series(frames)
         volumes.extend(split.volumes)

@@ -12,10 +12,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import pydicom
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from breastpredict.dicom.archive import is_archive, unpack
+from breastpredict.dicom.bounded import read_dataset, read_meta
 from breastpredict.dicom.headers import unreadable
 from breastpredict.errors import InputError
 
@@ -164,7 +164,7 @@ def _names_in_database(path: Path, study_uid: str | None) -> list[str]:
 def _directory(path: Path) -> Listing | None:
     """The files a DICOMDIR names (PS3.10 8, PS3.3 F); None where the file is none."""
     try:
-        meta = pydicom.filereader.read_file_meta_info(path)
+        meta = read_meta(path)
         if meta.get("MediaStorageSOPClassUID") != MediaStorageDirectoryStorage:
             return None
     except OSError as error:
@@ -172,7 +172,7 @@ def _directory(path: Path) -> Listing | None:
     except Exception:  # pydicom raises many kinds on what is no DICOM file
         return None
     try:
-        records = list(pydicom.dcmread(path).DirectoryRecordSequence)
+        records = list(read_dataset(path).DirectoryRecordSequence)
     except Exception as error:
         raise InputError(
             "The DICOMDIR is damaged", path=path, remedy="Give the folder it lies in"

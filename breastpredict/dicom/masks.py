@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import RTStructureSetStorage
 
+from breastpredict.dicom.bounded import read_dataset
 from breastpredict.dicom.contours import described_structures, structure_mask
 from breastpredict.dicom.headers import unreadable
 from breastpredict.dicom.mask_files import mask_from_file
@@ -102,7 +103,7 @@ def read_mask(
 def _dicom(path: Path) -> pydicom.Dataset | None:
     """The file as DICOM; None where it is something else."""
     try:
-        return pydicom.dcmread(path)
+        return read_dataset(path)
     except InvalidDicomError:
         return None
     except OSError as error:
@@ -161,7 +162,7 @@ def _image_header(study: Study, onto: Geometry | None = None) -> pydicom.Dataset
                 tags = ["SpecificCharacterSet", "PatientID", "FrameOfReferenceUID"]
                 path = phase.instances[0].path
                 try:
-                    return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
+                    return read_dataset(path, stop_before_pixels=True, specific_tags=tags)
                 except OSError as error:
                     raise unreadable(error, path) from error
     return None

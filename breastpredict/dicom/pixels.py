@@ -18,6 +18,7 @@ from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import MRImageStorage
 
+from breastpredict.dicom.bounded import Bounded, read_dataset
 from breastpredict.dicom.frames import Frame
 from breastpredict.dicom.itk import quietly
 from breastpredict.dicom.scan import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
@@ -123,9 +124,12 @@ def _stored(source: FrameSource) -> NDArray[Any]:
 def _decoded(source: FrameSource) -> NDArray[Any]:
     """Compressed, big-endian or otherwise unusual pixels, by pydicom, else by SimpleITK (GDCM)."""
     try:
-        # Given a path, pydicom seeks in the file, which it cannot where all of it is deflated.
-        whole = pydicom.dcmread(source.path) if source.syntax == DEFLATED else source.path
-        array = np.asarray(pixel_array(whole, index=source.frame, raw=True))
+        if source.syntax == DEFLATED:
+            # pydicom seeks the pixels in the file, which it cannot where all of it is deflated.
+            array = np.asarray(_pixels_of(read_dataset(source.path), source))
+        else:
+            with Bounded(source.path) as file:
+                array = np.asarray(_pixels_of(file, source))
     except Exception as error:  # the decoders raise many kinds on damage
         array = _by_gdcm(source, error)
     if array.shape != source.matrix[::-1]:
@@ -137,6 +141,10 @@ def _decoded(source: FrameSource) -> NDArray[Any]:
     return array
 
 
+def _pixels_of(whole: pydicom.Dataset | BinaryIO, source: FrameSource) -> NDArray[Any]:
+    return pixel_array(whole, index=source.frame, raw=True)
+
+
 def _by_gdcm(source: FrameSource, first: Exception) -> NDArray[Any]:
     """One frame, put into a file of its own: GDCM would decode all of them."""
     name = pydicom.uid.UID(source.syntax).name or "no transfer syntax"
@@ -146,7 +154,7 @@ def _by_gdcm(source: FrameSource, first: Exception) -> NDArray[Any]:
         remedy="The file is damaged, or convert it to an uncompressed transfer syntax",
     )
     try:
-        with open(source.path, "rb") as file:
+        with Bounded(source.path) as file:
             alone = _frame_alone(file, source)
     except Exception as error:
         raise failure from error
@@ -175,7 +183,7 @@ def _frame_alone(file: BinaryIO, source: FrameSource) -> pydicom.Dataset | None:
     """A single-frame object that holds the encoded frame, without rescale; None without pixels."""
     data = pydicom.dcmread(file, stop_before_pixels=True)
     if source.syntax not in _OF_GDCM:
-        return data if "PixelData" in pydicom.dcmread(source.path) else None
+        return data if "PixelData" in read_dataset(source.path) else None
     # The file stands at the pixels now: tag, VR, two bytes, and the undefined length.
     if file.read(12) != b"\xe0\x7f\x10\x00OB\x00\x00\xff\xff\xff\xff":
         return None

@@ -8,7 +8,6 @@ from typing import Any
 
 import highdicom as hd
 import numpy as np
-import pydicom
 from highdicom.sr.coding import CodedConcept
 from pydicom import Dataset, config
 from pydicom.multival import MultiValue
@@ -17,6 +16,7 @@ from pydicom.uid import MRImageStorage, generate_uid
 from pydicom.valuerep import validate_value
 
 from breastpredict import RESEARCH_USE_ONLY, SYNTHETIC_WARNING
+from breastpredict.dicom.bounded import read_dataset
 from breastpredict.dicom.provenance import Provenance, Written
 from breastpredict.dicom.study import Phase
 from breastpredict.errors import InputError
@@ -66,7 +66,7 @@ def source_headers(phase: Phase, slices: Sequence[int]) -> list[Dataset]:
     headers: list[Dataset] = []
     for path in paths:
         # The index read it as DICOM; some files have no preamble, which pydicom asks for else.
-        header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+        header = read_dataset(path, stop_before_pixels=True, force=True)
         for tag in list(header.keys()):
             if tag.group == 0x5200:
                 continue  # the functional groups of an Enhanced file take long; the index read them

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breastpredict.dicom.frames import Frame
+from breastpredict.errors import InputError
 from breastpredict.imaging import Geometry
 
 _POSITION_TOLERANCE_MM = 0.01
@@ -167,6 +168,15 @@ def blocks_by_number(frames: list[Frame]) -> list[list[list[Frame]]]:
     return [[[ordered[i] for i in block] for block in same] for same in places.values()]
 
 
+def wander_of(frames: Sequence[Frame]) -> NDArray[np.float64]:
+    """How far each slice of a stack lies beside the line from the first to the last, within the
+    plane (mm)."""
+    along, offset = along_normal(frames)
+    share = (along - along[0]) / ((along[-1] - along[0]) or 1.0)
+    line = offset[0] + share[:, np.newaxis] * (offset[-1] - offset[0])
+    return np.asarray(np.linalg.norm(offset - line, axis=1))
+
+
 def stack_geometry(frames: Sequence[Frame]) -> tuple[tuple[Frame, ...], Geometry]:
     """The frames of one stack at one time in order along the normal, and their grid.
 
@@ -203,10 +213,13 @@ def stack_geometry(frames: Sequence[Frame]) -> tuple[tuple[Frame, ...], Geometry
     if shear > max(1.0, 0.02 * abs(mean_step) * len(ordered)):
         raise NotAStack("the slices are not stacked along their normal")
     direction = np.stack([row, column, normal], axis=1)
-    grid = Geometry(
-        (*ordered[0].matrix, len(ordered)),
-        (*ordered[0].spacing, mean_step),
-        (float(first[0]), float(first[1]), float(first[2])),
-        tuple(direction.ravel().tolist()),
-    )
+    try:
+        grid = Geometry(
+            (*ordered[0].matrix, len(ordered)),
+            (*ordered[0].spacing, mean_step),
+            (float(first[0]), float(first[1]), float(first[2])),
+            tuple(direction.ravel().tolist()),
+        )
+    except InputError as error:
+        raise NotAStack(error.problem) from error
     return ordered, grid

@@ -18,6 +18,9 @@ from breastpredict.errors import InputError
 PLANE_TOLERANCE_DEGREES = 20.0
 """A slice normal tilted more than this away from every patient axis is called oblique."""
 
+SPACING_MM = (1e-4, 1e3)
+"""No voxel of a patient's image is smaller or larger; far beyond, grids cannot be inverted."""
+
 _INTERPOLATORS = {"nearest": sitk.sitkNearestNeighbor, "linear": sitk.sitkLinear}
 
 
@@ -49,6 +52,8 @@ class Geometry:
             raise InputError(
                 f"The volume has size {self.size} and spacing {self.spacing} mm; all must be > 0"
             )
+        if min(self.spacing) < SPACING_MM[0] or max(self.spacing) > SPACING_MM[1]:
+            raise InputError(f"The volume's spacing of {self.spacing} mm is absurd")
         axes = self._axes
         if not np.allclose(axes.T @ axes, np.eye(3), atol=1e-3):
             raise InputError("The volume's axes are not perpendicular unit vectors (sheared grid)")

@@ -135,7 +135,7 @@ def _reading(cells: dict[str, str], wrong: Callable[[str, str], None]) -> dict[s
     out: dict[str, Any] = {name: cells[name] for name in READING if cells.get(name)}
     for name in ("acquisition", "phase"):
         if name in out:
-            if not out[name].isdigit() or int(out[name]) < 1:
+            if not (out[name].isascii() and out[name].isdigit()) or int(out[name]) < 1:
                 wrong(name, f"is {out[name]!r}; use a number from 1")
             else:
                 out[name] = int(out[name])
