@@ -54,12 +54,13 @@ class HER2PredictWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """Hands the events of scene and application to `HER2PredictLib.panel.Panel`."""
 
     def __init__(self, parent: Any = None) -> None:
-        ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic: Any = None
         self.panel: Any = None
         self.ui: Any = None
         self._tag: Any = None
+        self._shown = False
+        ScriptedLoadableModuleWidget.__init__(self, parent)  # without a parent it calls setup
 
     def setup(self) -> None:
         """Make the panel. Works without a main window and without CLI modules."""
@@ -82,29 +83,34 @@ class HER2PredictWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The application closes, or the module is reloaded: nothing goes on."""
         self.removeObservers()
         self._disconnect()
+        if self.panel is not None:
+            self.panel.close()
         if self.logic is not None:
             self.logic.close()
 
     def enter(self) -> None:
         """The module is shown."""
+        self._shown = True
         self._connect()
         self.panel.tumour.enter()
         self.panel.refresh()
 
     def exit(self) -> None:
         """Another module is shown; a prediction or training under way goes on."""
+        self._shown = False
         self.panel.tumour.exit()
 
     def onSceneStartClose(self, _caller: Any, _event: Any) -> None:
         """The scene is about to go, and with it what a task would be for."""
         self.panel.case.tasks.cancel()
+        self.panel.study.forget()
         self.panel.tumour.forget()
         self._disconnect()
 
     def onSceneEndClose(self, _caller: Any, _event: Any) -> None:
         """An empty or another scene."""
         self._connect()
-        if self.parent.isEntered:
+        if self._shown:
             self.panel.tumour.enter()
         self.panel.refresh()
 

@@ -34,6 +34,7 @@ class Case:
     Attributes:
         region: what the network will see, or None; kept up by `update_region`.
         region_problem: why there is none, in words.
+        tumour_warnings: what the backend doubts about the last outline.
     """
 
     def __init__(self, parameters: HER2PredictParameterNode, tasks: Tasks) -> None:
@@ -41,14 +42,18 @@ class Case:
         self.tasks = tasks
         self.region: region_nodes.Region | None = None
         self.region_problem = ""
+        self.tumour_warnings: list[str] = []
         self._mask_hash = ""
 
     # What is known
 
     @property
     def opened(self) -> dict[str, Any] | None:
-        """The backend's answer about the study; None while none is open."""
-        return json.loads(self.parameters.opened) if self.parameters.opened else None
+        """The backend's answer about the study; None while the chosen one is not read."""
+        p = self.parameters
+        opened: dict[str, Any] | None = json.loads(p.opened) if p.opened else None
+        # Another study was chosen since: its images must not come under this patient's name.
+        return opened if opened and opened["source"] == [str(p.study), p.studyUID] else None
 
     @property
     def acquisition(self) -> dict[str, Any] | None:
@@ -103,9 +108,11 @@ class Case:
     def open_study(self, done: Done, failed: Failed) -> None:
         """Read the headers of the chosen study and choose acquisition and phase by rule."""
 
+        source = [str(self.parameters.study), self.parameters.studyUID]
+
         def answered(result: dict[str, Any]) -> None:
             self.forget_study()
-            self.parameters.opened = json.dumps(result)
+            self.parameters.opened = json.dumps({**result, "source": source})
             found = result["study"]["dce"]
             with_contrast = [a for a in found if a["chosen"] is not None]
             self.choose_acquisition((with_contrast or found)[0]["number"] if found else 0)
@@ -125,6 +132,7 @@ class Case:
         p.opened, p.acquisition, p.phase = "", 0, 0
         p.early = p.pre = p.subtraction = p.segmentation = p.point = p.box = None
         p.segmentID, p.outlinedBy, p.sliceIndex = "", "mask", LARGEST
+        self.tumour_warnings = []
         self.forget_result()
         self.update_region()
 
@@ -194,9 +202,12 @@ class Case:
 
     def new_segmentation(self) -> None:
         """An empty tumour segment to draw in, where there is none."""
+        self._make_segmentation(self.opened or {}, self.laterality)
+
+    def _make_segmentation(self, opened: dict[str, Any], laterality: str | None) -> None:
         p = self.parameters
         p.segmentation, p.segmentID = tumour_nodes.tumour_segmentation(
-            p.segmentation, p.early, self.opened or {}, self.laterality
+            p.segmentation, p.early, opened, laterality
         )
 
     # Slice and region
@@ -235,10 +246,11 @@ class Case:
         from breastpredict.errors import GateRefusal
 
         p = self.parameters
+        self.update_region()  # a transform may have moved the tumour, which nobody was told of
         mask = tumour_nodes.mask_of(p.segmentation, p.segmentID, p.early)
         if mask is None:
             raise ValueError("There is no tumour yet.")
-        key = self.inputs_key()
+        key, opened = self.inputs_key(), self.opened or {}
         file = tumour_nodes.write_mask(mask, self.tasks.folder / "tumour.nrrd")
         arguments = {
             **self._study(),
@@ -258,7 +270,7 @@ class Case:
         def answered(found: dict[str, Any]) -> None:
             self.forget_result()
             text = (Path(found["folder"]) / "result.json").read_text("utf-8")
-            self._show_result(json.loads(text), found, key)
+            self._show_result(json.loads(text), found, key, opened)
             done()
 
         def refused(error: Exception) -> None:
@@ -270,9 +282,10 @@ class Case:
 
         self.tasks.start("predicting", "predict", arguments, answered, refused)
 
-    def _show_result(self, result: dict[str, Any], found: dict[str, Any], key: str) -> None:
-        p, opened = self.parameters, self.opened
-        assert opened is not None
+    def _show_result(
+        self, result: dict[str, Any], found: dict[str, Any], key: str, opened: dict[str, Any]
+    ) -> None:
+        p = self.parameters
         if found["map"] is not None:
             p.map = overlay_nodes.map_volume(found["map"], p.early, result, opened)
             self.update_map()
@@ -306,6 +319,7 @@ class Case:
             "cohort": str(p.cohort),
             "out": str(p.trainingRun),
             "resume": p.resume,
+            "preset": p.network,
             "weights": p.weights or None,
             "epochs": p.epochs or None,
             "device": p.device,
@@ -344,11 +358,14 @@ class Case:
         done: Done,
         failed: Failed,
     ) -> None:
+        opened, laterality = self.opened or {}, self.laterality
+
         def answered(result: dict[str, Any]) -> None:
             p = self.parameters
-            self.new_segmentation()
+            self._make_segmentation(opened, laterality)
             tumour_nodes.set_mask(p.segmentation, p.segmentID, p.early, result["file"])
             p.outlinedBy, p.sliceIndex = how, LARGEST
+            self.tumour_warnings = result["warnings"]
             self.update_region()
             done()
 

@@ -88,7 +88,8 @@ def show_map(node: Any, colour: str, threshold: float) -> None:
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(0.0, highest)
     display.SetApplyThreshold(True)
-    # A volume's display takes no opacity from its colour table (seen in 5.12; 3D views do), so the
-    # low end is made transparent by the threshold. What is zero, all but the region, never shows.
+    # Of a colour table's opacities a slice view takes only whether they are zero (seen in 5.12; 3D
+    # views take all), so the threshold hides more than the table's low end, never less. What is
+    # zero, all but the region, never shows.
     lowest = max(threshold * highest, np.finfo(np.float32).tiny)
     display.SetThreshold(lowest, highest)

@@ -96,6 +96,11 @@ class Panel:
             node.RemoveObserver(tag)
         self._observed, self._seen = [], {}
 
+    def close(self) -> None:
+        """The widgets are about to go: no timer may reach for them."""
+        self.unobserve()
+        self._poll.stop()
+
     def _watch(self, node: Any, event: int, callback: Any) -> None:
         self._observed.append((node, node.AddObserver(event, callback)))
 
@@ -150,8 +155,8 @@ class Panel:
             action(*arguments, done=self._done, failed=self._failed)
         except Exception as error:  # from here on the user is told, whatever it is
             self._failed(error)
-            return
-        self._poll.start()
+        else:
+            self._poll.start()
         self.refresh()
 
     def _done(self) -> None:
@@ -209,7 +214,7 @@ class Panel:
         self.predict.describe()
         point, box = p.point, p.box
         return Facts(
-            study_chosen=is_set(p.study) or self.study.has_assigned_volumes,
+            study_chosen=self.study.is_chosen,
             study_open=opened is not None,
             acquisitions=len(opened["study"]["dce"]) if opened else 0,
             phase=p.phase,
@@ -217,6 +222,7 @@ class Panel:
             volumes_loaded=case.volumes_are_loaded,
             point=point is not None and point.GetNumberOfDefinedControlPoints() > 0,
             box=box is not None and box.GetNumberOfDefinedControlPoints() > 0,
+            mask_file=bool(self.ui.importEdit.currentPath),
             tumour_problem="" if case.region is not None else case.region_problem,
             run_problem=self.predict.problem,
             missing=self.missing(),
@@ -246,6 +252,9 @@ class Panel:
         self._show_task()
         ui.problemLabel.text = self.problem
         ui.problemLabel.visible = bool(self.problem)
+        for edit in (ui.studyEdit, ui.cohortEdit, ui.trainingRunEdit):
+            if edit.currentPath == ".":  # how an empty path comes back from the parameters
+                edit.currentPath = ""
         for section in self.sections:
             section.refresh()
 

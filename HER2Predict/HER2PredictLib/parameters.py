@@ -20,6 +20,7 @@ LARGEST = -1
 
 EXPLANATIONS = ["attention", "evidence", "rollout", "none"]
 COLOURS = ["Heat", "Viridis"]
+NETWORKS = ["tiny", "reduced"]
 
 
 @parameterNodeWrapper
@@ -48,7 +49,8 @@ class HER2PredictParameterNode:
         opacity: of the map over the phase.
         threshold: share of the map's maximum below which it is not shown.
         colour: of the map.
-        cohort, trainingRun, weights, epochs, resume: of a training.
+        cohort, trainingRun, network, weights, epochs, resume: of a training; weights and epochs
+            are the network's own where they are empty and 0.
     """
 
     study: Path
@@ -80,7 +82,8 @@ class HER2PredictParameterNode:
     colour: Annotated[str, Choice(COLOURS), Default("Heat")]
     cohort: Path
     trainingRun: Path
-    weights: Annotated[str, Default("imagenet")]
+    network: Annotated[str, Choice(NETWORKS), Default("tiny")]
+    weights: str
     epochs: Annotated[int, WithinRange(0, 1000)] = 0
     resume: bool = False
 

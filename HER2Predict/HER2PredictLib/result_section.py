@@ -69,6 +69,9 @@ class ResultSection:
 
     def _notes(self, result: dict[str, Any]) -> list[str]:
         notes = []
+        values = result["probabilities"]
+        if values[result["predicted_class"]] < max(values.values()):
+            notes.append(_("The class follows from the thresholds, not from the largest value."))
         if result["map"]:
             notes.append(result["map"]["label"])
         notes += [*result["overrides"], *result["warnings"]]
@@ -88,6 +91,9 @@ class ResultSection:
             fit=before is not p.early,
             rotateToVolumePlane=before is not p.early,
         )
+        outline = p.segmentation.GetDisplayNode() if p.segmentation is not None else None
+        if outline is not None:
+            outline.SetVisibility2DFill(p.map is None)  # a filled tumour would hide the map
         if before is not p.early:
             self._panel.tumour.jump()
 

@@ -17,6 +17,7 @@ class Facts:
         phase_reason: why there is none.
         volumes_loaded: the chosen phase is in the scene.
         point, box: placed.
+        mask_file: the file of a mask is chosen.
         tumour_problem: why there is no tumour, empty if there is one.
         run_problem: why the bundles cannot be used, empty if they can.
         missing: requirements to install first.
@@ -37,6 +38,7 @@ class Facts:
     volumes_loaded: bool = False
     point: bool = False
     box: bool = False
+    mask_file: bool = False
     tumour_problem: str = "There is no tumour yet."
     run_problem: str = "Choose the folder of a trained run."
     missing: tuple[str, ...] = ()
@@ -76,7 +78,7 @@ def reasons(facts: Facts) -> dict[str, str]:
         "point": volumes or ("" if facts.point else "Place a point in the tumour first."),
         "box": volumes or ("" if facts.box else "Draw a box around the tumour first."),
         "draw": volumes,
-        "import": volumes,
+        "import": volumes or ("" if facts.mask_file else "Choose the file of the mask first."),
         "predict": volumes or facts.tumour_problem or facts.run_problem or packages,
         "save_dicom": result
         or ("" if facts.has_dicom else "This result has no DICOM files: see the note above."),

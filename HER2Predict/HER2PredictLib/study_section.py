@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from .loaded_study import AssignedPhase, volumes_of_sequence, write_phase_table
+from .parameters import is_set
 
 if TYPE_CHECKING:
     from .panel import Panel
@@ -44,9 +45,12 @@ class StudySection:
     # Where it comes from
 
     @property
-    def has_assigned_volumes(self) -> bool:
-        """Whether the source is loaded volumes, and any has a role."""
-        return self._ui.sourceBox.currentIndex == LOADED and bool(self.assigned())
+    def is_chosen(self) -> bool:
+        """Whether there is something to read in the place that is chosen."""
+        source, p = self._ui.sourceBox.currentIndex, self._panel.case.parameters
+        if source == LOADED:
+            return sum(role.currentIndex > 0 for _, role, _ in self._assigned) > 1
+        return is_set(p.study) and (source == FOLDER or bool(p.studyUID))
 
     def _source_changed(self, index: int) -> None:
         pages = (self._ui.folderPage, self._ui.databasePage, self._ui.loadedPage)
@@ -59,8 +63,11 @@ class StudySection:
         if self._shown:
             self._panel.refresh()
 
-    def _path_changed(self, _path: str) -> None:
-        self._panel.case.parameters.studyUID = ""
+    def _path_changed(self, path: str) -> None:
+        p = self._panel.case.parameters
+        if Path(path) != p.study:  # else it only shows what the parameters say
+            # In this order: each change makes the widgets show the parameters.
+            p.study, p.studyUID = Path(path), ""
 
     def list_database(self) -> None:
         """The studies of the open DICOM database that hold MR."""
@@ -117,6 +124,11 @@ class StudySection:
             table.setCellWidget(row, 1, role)
             table.setCellWidget(row, 2, time)
             self._assigned.append((volume, role, time))
+
+    def forget(self) -> None:
+        """The scene is about to go, and the volumes with it."""
+        self._ui.loadedTable.setRowCount(0)
+        self._assigned = []
 
     def _assignment_changed(self, _index: int) -> None:
         self._panel.refresh()

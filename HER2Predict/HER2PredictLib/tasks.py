@@ -72,7 +72,7 @@ class Tasks:
         """
         if self.current is not None:
             raise RuntimeError(f"Wait for the end of: {self.current.name}")
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(mode=0o700, exist_ok=True)  # a clean-up of old files may have taken it
         number = self.worker.request(command, **arguments)
         self.current = Task(name, number, done, failed, {})
 
@@ -90,10 +90,13 @@ class Tasks:
                 heard.append(event)
                 continue
             self.current = None
-            if event["event"] == "done":
-                task.done(event["result"])
-            else:
+            if event["event"] != "done":
                 task.failed(error_of(event))
+                continue
+            try:
+                task.done(event["result"])
+            except Exception as error:  # the scene is another than when it was asked
+                task.failed(error)
         return heard
 
     def cancel(self) -> None:

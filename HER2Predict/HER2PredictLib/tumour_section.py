@@ -41,6 +41,7 @@ class TumourSection:
         ui.pointButton.connect("clicked()", self._from_point)
         ui.boxButton.connect("clicked()", self._from_box)
         ui.drawButton.connect("clicked()", self._draw)
+        ui.importEdit.connect("currentPathChanged(QString)", self._file_chosen)
         ui.importButton.connect("clicked()", self._import)
         ui.jumpButton.connect("clicked()", self.jump)
 
@@ -62,8 +63,10 @@ class TumourSection:
 
     def exit(self) -> None:
         """Another module is shown: no effect may stay active and take the mouse."""
-        self._ui.segmentEditor.setActiveEffect(None)
-        self._ui.segmentEditor.setMRMLSegmentEditorNode(None)
+        editor = self._ui.segmentEditor
+        if editor.mrmlSegmentEditorNode() is not None:  # after a reload nobody has entered
+            editor.setActiveEffect(None)
+            editor.setMRMLSegmentEditorNode(None)
 
     def forget(self) -> None:
         """The scene is about to go."""
@@ -89,6 +92,8 @@ class TumourSection:
     def _point_list_chosen(self, node: Any) -> None:
         if node is not None and node.GetNumberOfControlPoints() == 0:
             node.SetMaximumNumberOfControlPoints(1)
+            node.CreateDefaultDisplayNodes()
+            node.GetDisplayNode().SetPointLabelsVisibility(False)
         self._ui.pointPlace.setCurrentNode(node)
         self._panel.case.parameters.point = node
 
@@ -108,8 +113,11 @@ class TumourSection:
 
     def _draw(self) -> None:
         self._panel.case.new_segmentation()
-        self._show_editor()
+        self.enter()
         self._ui.segmentEditor.setActiveEffectByName("Paint")
+        self._panel.refresh()
+
+    def _file_chosen(self, _path: str) -> None:
         self._panel.refresh()
 
     def _import(self) -> None:
@@ -119,8 +127,6 @@ class TumourSection:
 
     def _import_file(self, done: Any, failed: Any) -> None:
         file, order = self._ui.importEdit.currentPath, self._ui.importOrderEdit.text.strip()
-        if not file:
-            raise ValueError("Choose the file of the mask.")
         self._panel.case.import_mask(file, done, failed, order=order)
 
     # Slice and region
@@ -137,6 +143,8 @@ class TumourSection:
         ui, case = self._ui, self._panel.case
         region = case.region
         self._show_editor()
+        ui.tumourNoteLabel.text = "\n".join(case.tumour_warnings)
+        ui.tumourNoteLabel.visible = bool(case.tumour_warnings)
         ui.jumpButton.enabled = region is not None
         ui.jumpButton.toolTip = "" if region is not None else case.region_problem
         if region is None:

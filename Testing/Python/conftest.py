@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from harness.fixtures import running_slicer, slicer_app  # noqa: F401
+from her2_panel import her2, lasting_worker, small_case  # noqa: F401
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -72,3 +73,24 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from breastpredict.phantom import write_random_run
 
     return write_random_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="session")
+def learnt_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """COHORT.csv of phantoms, enough to learn from."""
+    from breastpredict.phantom import make_her2_phantom
+
+    sizes = {"SITE-A": 150, "SITE-B": 40, "SITE-C": 40}
+    return make_her2_phantom(tmp_path_factory.mktemp("cohort"), sizes, seed=707, workers=2)
+
+
+@pytest.fixture(scope="session")
+def learnt_run(learnt_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has learnt what the phantoms hold; takes a minute, once."""
+    from breastpredict.her2 import Her2TrainConfig, train_her2
+    from breastpredict.study import read_cohort
+
+    run = tmp_path_factory.mktemp("learns") / "run"
+    config = Her2TrainConfig(preset="reduced", weights="none", epochs=60, device="cpu", seed=7)
+    train_her2(read_cohort(learnt_cohort), run, config)
+    return run

@@ -16,7 +16,6 @@ from breastpredict.her2 import (
     prepare_case,
     train_her2,
 )
-from breastpredict.phantom import make_her2_phantom
 from breastpredict.study import read_cohort
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "prove"))
@@ -28,10 +27,8 @@ Prepared = list[PreparedCase]
 
 
 @pytest.fixture(scope="module")
-def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Her2Case]:
-    folder = tmp_path_factory.mktemp("cohort")
-    sizes = {"SITE-A": 150, "SITE-B": 40, "SITE-C": 40}
-    return read_cohort(make_her2_phantom(folder, sizes, seed=707, workers=2))
+def cases(learnt_cohort: Path) -> list[Her2Case]:
+    return read_cohort(learnt_cohort)
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +40,8 @@ def prepared(cases: list[Her2Case]) -> Prepared:
 
 
 @pytest.fixture(scope="module")
-def model(cases: list[Her2Case], tmp_path_factory: pytest.TempPathFactory) -> Her2Model:
-    run = tmp_path_factory.mktemp("learns") / "run"
-    train_her2(cases, run, CONFIG)
-    return Her2Model.load(run)
+def model(learnt_run: Path) -> Her2Model:
+    return Her2Model.load(learnt_run)
 
 
 def test_the_external_cohorts_are_told_apart_in_both_tasks(

@@ -168,6 +168,9 @@ class Harness:
         window.show()  # what is hidden is not laid out
         self.process_events()
         height = max(window.sizeHint().height(), window.minimumSizeHint().height(), 1)
+        layout = window.layout()
+        if layout is not None and layout.hasHeightForWidth():  # of text that breaks into lines
+            height = max(height, layout.totalHeightForWidth(width))
         window.resize(width, height)
         self.process_events()
         image = widget.grab().toImage().convertToFormat(qt.QImage.Format_RGB888)

@@ -15,6 +15,7 @@ from pydicom.tag import Tag
 
 from ..behaviours.registry import behaves_as
 from ..descriptors import memory
+from . import dicom_tables
 from .state import running
 
 Entry = tuple[str, pydicom.Dataset]  # file and header
@@ -53,7 +54,8 @@ def _unique(values: Iterator[str]) -> list[str]:
 
 @behaves_as("ctkDICOMDatabase")
 class Database:
-    """Files by SOP instance UID, in memory; a list of them beside the database file."""
+    """Files by SOP instance UID, in memory; a list of them beside the database file, which holds
+    CTK's tables for whoever reads it."""
 
     def _begin(self) -> None:
         super()._begin()
@@ -83,6 +85,7 @@ class Database:
             for path in json.loads(self._list().read_text(encoding="utf-8")):
                 if os.path.isfile(path):
                     self._add(path)
+        dicom_tables.write(file, self._all())
         self._announce("opened")
         return True
 
@@ -97,6 +100,8 @@ class Database:
     def _do_initializeDatabase(self, schema: str = "") -> bool:
         memory(self).entries.clear()
         memory(self).patients.clear()
+        if memory(self).open:
+            dicom_tables.write(memory(self).file, ())
         self._announce("databaseChanged")
         return True
 
@@ -120,6 +125,7 @@ class Database:
         if not isinstance(path, str):
             raise NotImplementedError("only files can be inserted here")
         if self._add(os.path.abspath(path)):
+            dicom_tables.add(memory(self).file, self._all()[-1])
             self._announce("databaseChanged")
 
     def _remove(self, belongs: Callable[[pydicom.Dataset], bool]) -> bool:
@@ -128,6 +134,7 @@ class Database:
         for uid in gone:
             del entries[uid]
         if gone:
+            dicom_tables.write(memory(self).file, self._all())
             self._announce("databaseChanged")
         return bool(gone)
 
