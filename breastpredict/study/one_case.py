@@ -51,12 +51,12 @@ def predict_case(
         say(1, 3, "predicting")
         prediction = model.predict(prepared, explain, override_gates)
     except GateRefusal as refusal:
-        results, key = _place(case, out, reading)
+        results, key = _place(case, out, reading, prepared)
         write_refused(results.folder / key, refusal, prepared, model)
         results.failed(key, {"stage": f"gate {refusal.gate}", "reason": refusal.reason})
         raise
     say(2, 3, "writing")
-    results, key = _place(case, out, reading)
+    results, key = _place(case, out, reading, prepared)
     write_case(results.folder / key, prediction)
     results.predicted(key, prediction_row(prediction))
     say(3, 3, "done")
@@ -64,14 +64,22 @@ def predict_case(
 
 
 def _place(
-    case: str | os.PathLike[str] | Study, out: str | os.PathLike[str], reading: dict[str, Any]
+    case: str | os.PathLike[str] | Study,
+    out: str | os.PathLike[str],
+    reading: dict[str, Any],
+    prepared: PreparedCase | None,
 ) -> tuple[Results, str]:
-    """The results folder and the case's key in it; made only when there is something to write."""
+    """The results folder and the case's key in it; made only when there is something to write.
+
+    One folder may hold many studies, as Slicer's DICOM database does, and a study two breasts.
+    """
     if isinstance(case, Study):
-        folder, reading = case.folder, {**reading, "study_uid": case.study_uid}
+        folder, study_uid = case.folder, case.study_uid
     else:
-        folder = Path(case)
-    # One folder may hold many studies, as Slicer's DICOM database does, and a study two breasts.
-    parts = [str(reading.get(name) or "") for name in ("study_uid", "laterality", "acquisition")]
+        folder, study_uid = Path(case), reading.get("study_uid")
+    if prepared is not None and len(prepared.study.dce) > 1:
+        which = str(prepared.study.dce.index(prepared.acquisition) + 1)
+    else:
+        which = str(reading.get("acquisition") or reading.get("laterality") or "")
     results = Results(out)
-    return results, results.key("folder", str(folder.resolve()), *parts)
+    return results, results.key("folder", str(folder.resolve()), study_uid or "", which)
