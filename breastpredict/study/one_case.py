@@ -76,10 +76,10 @@ def _place(
     if isinstance(case, Study):
         folder, study_uid = case.folder, case.study_uid
     else:
-        folder, study_uid = Path(case), reading.get("study_uid")
+        folder, study_uid = Path(case), reading.get("study_uid") or ""
     if prepared is not None and len(prepared.study.dce) > 1:
         which = str(prepared.study.dce.index(prepared.acquisition) + 1)
     else:
         which = str(reading.get("acquisition") or reading.get("laterality") or "")
     results = Results(out)
-    return results, results.key("folder", str(folder.resolve()), study_uid or "", which)
+    return results, results.key("folder", str(folder.resolve()), study_uid, which)
