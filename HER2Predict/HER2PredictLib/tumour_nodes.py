@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import slicer
 
+from .backend import RESOURCES
 from .geometry import geometry_of
 from .study_nodes import put_under_study
 
@@ -17,12 +18,23 @@ if TYPE_CHECKING:
 SEGMENT_ID = "Tumour"
 _COLOUR = (0.95, 0.35, 0.2)
 _SIDES = {"R": "SCT^24028007^Right", "L": "SCT^7771000^Left"}
+_CONTEXT, _ANATOMY = "BreastPredict", "BreastPredict breast"
 # As the backend's DICOM SEG has it (breastpredict.dicom.codes).
 _TERMINOLOGY = (
-    "Segmentation category and type - DICOM master list"
-    "~SCT^49755003^Morphologically Abnormal Structure~SCT^108369006^Neoplasm~^^"
-    "~Anatomic codes - DICOM master list~SCT^76752008^Breast~{side}"
+    f"{_CONTEXT}~SCT^49755003^Morphologically Abnormal Structure~SCT^108369006^Neoplasm~^^"
+    f"~{_ANATOMY}~SCT^76752008^Breast~{{side}}"
 )
+
+
+def load_terminology() -> None:
+    """Make Slicer's terminology selector know the tumour's codes, once a session."""
+    if not hasattr(slicer.modules, "terminologies"):
+        return  # slicer-core without the application
+    logic = slicer.modules.terminologies.logic()
+    folder = RESOURCES / "Terminology"
+    if not logic.IsTerminologyContextLoaded(_CONTEXT):
+        logic.LoadTerminologyFromFile(str(folder / "BreastPredict.term.json"))
+        logic.LoadRegionContextFromFile(str(folder / "BreastPredict.anatomy.json"))
 
 
 def tumour_segmentation(
@@ -36,6 +48,7 @@ def tumour_segmentation(
         opened: the open study.
         laterality: "R", "L" or None.
     """
+    load_terminology()
     if segmentation is None:
         segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Tumour")
         segmentation.CreateDefaultDisplayNodes()
