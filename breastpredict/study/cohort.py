@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
-from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+from jsonschema import Draft202012Validator
 
 from breastpredict.errors import InputError
 from breastpredict.her2 import Her2Case, her2_class
 
-REQUIRED = ("patient_id", "cohort", "split", "study", "segmentation", "ihc", "ish")
 READING = ("segment", "mask_order", "study_uid", "laterality", "acquisition", "phase")
 """Optional columns that say how a case is to be read, as the options of ``predict`` do."""
 
-SPLITS = ("", "train", "validation", "test", "external")
+_PAIRS = (("os_months", "os_event"), ("rfs_months", "rfs_event"))
 _SHOWN = 5
 
 
@@ -57,16 +60,20 @@ def read_cohort(path: str | os.PathLike[str]) -> list[Her2Case]:
         raise InputError(
             "The cohort table is no UTF-8 CSV", path=path, remedy="Save it as CSV UTF-8"
         ) from error
-    missing = [name for name in REQUIRED if name not in columns]
+    rule = _rule()
+    missing = [name for name in rule.schema["required"] if name not in columns]
     if missing:
         raise CohortError(path, [f"row 1: column '{name}' is missing" for name in missing])
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise CohortError(path, [f"row 1: column '{name}' is there twice" for name in twice])
     if not rows:
         raise InputError("The cohort table has no rows", path=path)
     violations: list[str] = []
     cases: list[Her2Case] = []
     seen: dict[str, int] = {}
     for number, row in enumerate(rows, start=2):
-        case = _case(row, number, path.parent, seen, violations)
+        case = _case(rule, row, number, path.parent, seen, violations)
         if case is not None:
             cases.append(case)
     if violations:
@@ -74,7 +81,15 @@ def read_cohort(path: str | os.PathLike[str]) -> list[Her2Case]:
     return cases
 
 
+@cache
+def _rule() -> Draft202012Validator:
+    """The schema of a row; it is a file, so that a hospital can check its export against it."""
+    file = files("breastpredict.study") / "schemas" / "her2_cohort.schema.json"
+    return Draft202012Validator(json.loads(file.read_text("utf-8")))
+
+
 def _case(
+    rule: Draft202012Validator,
     row: dict[str, str | None],
     number: int,
     folder: Path,
@@ -90,32 +105,39 @@ def _case(
     def wrong(column: str, what: str) -> None:
         violations.append(f"row {number}, column {column}: {what}")
 
+    columns = list(rule.schema["properties"])
+    for column in sorted({str(e.path[0]) for e in rule.iter_errors(cells)}, key=columns.index):
+        says = rule.schema["properties"][column]["description"]
+        wrong(column, says if not cells[column] else f"is {cells[column]!r}; {says}")
     patient = cells["patient_id"]
-    if not patient:
-        wrong("patient_id", "is empty")
-    elif patient in seen:
+    if patient in seen:
         wrong("patient_id", f"stands in row {seen[patient]} already; one row a patient")
-    seen.setdefault(patient, number)
-    if not cells["cohort"]:
-        wrong("cohort", "is empty")
-    if cells["split"] not in SPLITS:
-        wrong("split", f"is {cells['split']!r}; use train, validation, test, external or nothing")
+    elif patient:
+        seen[patient] = number
     study = folder / cells["study"]
-    if not cells["study"]:
-        wrong("study", "is empty")
-    elif not study.exists():
+    if cells["study"] and not study.exists():
         wrong("study", "there is no such folder or file")
     segmentation = folder / cells["segmentation"] if cells["segmentation"] else None
     if segmentation is not None and not segmentation.is_file():
         wrong("segmentation", "there is no such file")
-    reading = _reading(cells, wrong)
-    her2 = None
-    try:
-        her2 = her2_class(cells["ihc"], cells["ish"])
-    except InputError as error:
-        wrong("ish" if error.problem.startswith("ish") else "ihc", error.problem)
+    for months, event in _PAIRS:
+        known = [cells.get(name, "") not in ("", "NA") for name in (months, event)]
+        if known[0] != known[1]:
+            wrong(
+                event if known[0] else months,
+                f"is not known, though {months} and {event} are a pair",
+            )
     if len(violations) > before:
         return None
+    try:
+        her2 = her2_class(cells["ihc"], cells["ish"])
+    except InputError as error:  # ISH against IHC
+        wrong("ish", error.problem)
+        return None
+    reading: dict[str, Any] = {name: cells[name] for name in READING if cells.get(name)}
+    for name in ("acquisition", "phase"):
+        if name in reading:
+            reading[name] = int(reading[name])
     return Her2Case(
         patient_id=patient,
         cohort=cells["cohort"],
@@ -125,20 +147,6 @@ def _case(
         her2=her2,
         ihc=cells["ihc"],
         ish=cells["ish"],
-        extra={n: value for n, value in cells.items() if n not in (*REQUIRED, *READING)},
+        extra={n: v for n, v in cells.items() if n not in (*rule.schema["required"], *READING)},
         reading=reading,
     )
-
-
-def _reading(cells: dict[str, str], wrong: Callable[[str, str], None]) -> dict[str, Any]:
-    """The cells of `READING` that are not empty."""
-    out: dict[str, Any] = {name: cells[name] for name in READING if cells.get(name)}
-    for name in ("acquisition", "phase"):
-        if name in out:
-            if not (out[name].isascii() and out[name].isdigit()) or int(out[name]) < 1:
-                wrong(name, f"is {out[name]!r}; use a number from 1")
-            else:
-                out[name] = int(out[name])
-    if out.get("laterality", "R") not in ("R", "L"):
-        wrong("laterality", f"is {out['laterality']!r}; use R, L or nothing")
-    return out
