@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,15 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the commands of the HER2 system to the parser."""
     her2 = commands.add_parser("her2", help="HER2-zero, -low, -positive from breast DCE-MRI")
     tasks = her2.add_subparsers(required=True, metavar="COMMAND")
+
+    cohort = tasks.add_parser(
+        "cohort", parents=[common], help="check a cohort table and count its inclusion flow"
+    )
+    cohort.add_argument("cohort", type=Path, metavar="COHORT.csv")
+    cohort.add_argument("--model", type=Path, metavar="RUN", help="show the sets of this training")
+    cohort.add_argument("--out", type=Path, metavar="FOLDER", help="for flow.svg and flow.json")
+    cohort.add_argument("--json", action="store_true", help="for programs")
+    cohort.set_defaults(run=_cohort)
 
     train = tasks.add_parser("train", parents=[common], help="train both tasks on a cohort")
     train.add_argument("cohort", type=Path, metavar="COHORT.csv")
@@ -79,6 +89,30 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     batch.add_argument("cohort", type=Path, metavar="COHORT.csv")
     batch.add_argument("--cohort", action="append", dest="only", default=[], metavar="NAME")
     batch.set_defaults(run=_batch)
+
+
+def _cohort(options: argparse.Namespace) -> int:
+    from breastpredict.files import write_text
+    from breastpredict.study import flow_svg, inclusion_flow, read_cohort
+    from breastpredict.study.flow import read_sets
+
+    sets = read_sets(options.model) if options.model is not None else None
+    flows = inclusion_flow(read_cohort(options.cohort), sets)
+    text = json.dumps({"cohorts": [flow.to_json() for flow in flows]}, indent=2)
+    if options.out is not None:
+        write_text(options.out / "flow.json", text + "\n")
+        write_text(options.out / "flow.svg", flow_svg(flows))
+    if options.json:
+        print(text)
+        return 0
+    for flow in flows:
+        classes = ", ".join(f"{name} {number}" for name, number in flow.classes.items())
+        print(f"{flow.cohort}: {flow.patients} patients, {flow.included} included ({classes})")
+        for reason, number in flow.excluded.items():
+            print(f"  excluded: {number}: {reason}")
+        if flow.sets:
+            print(f"  sets: {', '.join(f'{name} {number}' for name, number in flow.sets.items())}")
+    return 0
 
 
 def _train(options: argparse.Namespace) -> int:

@@ -163,9 +163,26 @@ def write_split(folder: Path, rows: Iterable[Mapping[str, str]]) -> None:
     _write_csv(folder / "split.csv", ("patient_id", "cohort", "her2", "set"), rows)
 
 
+def read_split(folder: Path) -> list[dict[str, str]]:
+    """The rows of split.csv.
+
+    Raises:
+        InputError: the folder holds no training run.
+    """
+    path = Path(folder) / "split.csv"
+    if not path.is_file():
+        raise InputError("The folder holds no training run", path=folder)
+    return _read_csv(path)
+
+
 def write_scores(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write scores.csv, one row per task and patient; see ``SCORE_COLUMNS``."""
     _write_csv(folder / "scores.csv", SCORE_COLUMNS, rows)
+
+
+def write_local_patients(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write local_validation.csv: the patients a recalibration was fitted to."""
+    _write_csv(folder / "local_validation.csv", ("patient_id", "cohort", "her2"), rows)
 
 
 def _differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterable[str]:
