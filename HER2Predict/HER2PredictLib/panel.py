@@ -97,7 +97,8 @@ class Panel:
         self._observed, self._seen = [], {}
 
     def close(self) -> None:
-        """The widgets are about to go: no timer may reach for them."""
+        """The widgets are about to go: no timer and no node may reach for them."""
+        self.tumour.exit()
         self.unobserve()
         self._poll.stop()
 

@@ -112,6 +112,7 @@ class TumourSection:
         self._panel.act(self._panel.case.delineate_from_box)
 
     def _draw(self) -> None:
+        self._panel.problem = ""
         self._panel.case.new_segmentation()
         self.enter()
         self._ui.segmentEditor.setActiveEffectByName("Paint")

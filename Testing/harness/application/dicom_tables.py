@@ -1,4 +1,4 @@
-"""The database's file as other programs read it: CTK's tables, as far as they find files by them."""
+"""The database's file as other programs read it: CTK's tables, as far as it finds files."""
 
 from __future__ import annotations
 

@@ -1,0 +1,117 @@
+"""What importing and setting up HER2 Predict costs, and what it brings into Slicer's process."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_runs import environment
+from harness import Harness
+from her2_panel import MODULE, SmallCase
+
+LIBRARY = sorted((MODULE.parent / "HER2PredictLib").glob("*.py"))
+FILES = [MODULE, *LIBRARY]
+HEAVY = ("torch", "torchvision", "timm", "monai")
+BENCHMARK = Path(__file__).resolve().parents[1] / "benchmarks" / "module_import.py"
+FILE_SCOPE = {*sys.stdlib_module_names, "slicer", "vtk", "SimpleITK", "numpy"}
+
+
+def shows_widgets(file: Path) -> bool:
+    return file.stem == "panel" or file.stem.endswith("_section")
+
+
+def imported(nodes: list[ast.stmt] | Iterator[ast.AST]) -> set[str]:
+    """Top-level names of the packages that these statements import; "" for the library itself."""
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add("" if node.level else (node.module or "").partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_file_imports_only_what_every_slicer_has_and_runs_nothing(file: Path) -> None:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    allowed = FILE_SCOPE | {""} | ({"qt"} if shows_widgets(file) else set())
+    assert imported(tree.body) <= allowed
+    for node in tree.body:
+        is_doc = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if isinstance(node, ast.If):  # for the type checker only
+            assert ast.unparse(node.test) == "TYPE_CHECKING" and not node.orelse
+            continue
+        assert is_doc or isinstance(
+            node,
+            (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.FunctionDef, ast.ClassDef),
+        ), ast.unparse(node)
+    if not shows_widgets(file):
+        everywhere = imported(ast.walk(tree))
+        assert not everywhere & {"qt", "ctk"}
+    assert not imported(ast.walk(tree)) & set(HEAVY)
+
+
+def test_importing_it_without_torch_costs_at_most_50_ms_above_an_empty_module() -> None:
+    ended = subprocess.run(
+        [sys.executable, str(BENCHMARK)], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.startswith("HER2Predict: ")
+    assert float(ended.stdout.rpartition(" ")[2]) <= 50.0
+
+
+def test_a_whole_prediction_brings_no_network_library_into_slicers_process(
+    small_case: SmallCase, tmp_path: Path
+) -> None:
+    """Without a main window, without CLI modules, and where torch, timm and monai are not."""
+    script = tmp_path / "slicer_process.py"
+    script.write_text(
+        "import json, sys\n"
+        "from pathlib import Path\n"
+        "testing, home, module, study, mask, run = sys.argv[1:]\n"
+        "sys.path[:0] = [testing, testing + '/benchmarks']\n"
+        "from module_import import block\n"
+        "block()\n"
+        "from harness import Harness\n"
+        "app = Harness(Path(home))\n"
+        "import slicer\n"
+        "loaded = app.load(Path(module))\n"
+        "widget = app.enter(loaded)\n"
+        "assert slicer.util.mainWindow() is None\n"
+        "missing = widget.ui.missingLabel.text\n"
+        "result = widget.logic.process(study, run, mask=mask)\n"
+        "told = widget.ui.classLabel.text\n"
+        "app.reset()\n"
+        "print(json.dumps([sorted(sys.modules), result['predicted_class'], told, missing,\n"
+        "                  slicer.packaging.pretend.requests]))\n"
+    )
+    arguments = (BENCHMARK.parents[1], tmp_path / "home", MODULE)
+    case = (small_case.study, small_case.mask, small_case.run)
+    ended = subprocess.run(
+        [sys.executable, str(script), *map(str, (*arguments, *case))],
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
+    assert ended.returncode == 0, ended.stderr
+    modules, predicted, told, missing, asked = json.loads(ended.stdout.splitlines()[-1])
+    assert not {name.partition(".")[0] for name in modules} & set(HEAVY)
+    assert told == f"HER2-{predicted}"  # the panel follows a script
+    assert "PyTorch" in missing and "timm" in missing and asked == []
+
+
+def test_setup_works_for_a_widget_of_its_own(slicer_app: Harness) -> None:
+    """As ``HER2PredictWidget()`` in the Python console makes one."""
+    slicer_app.load(MODULE)
+    from HER2Predict import HER2PredictWidget
+
+    widget = HER2PredictWidget()
+    assert widget.ui.applyButton.text == "Apply" and not widget.ui.applyButton.enabled
+    slicer_app.close_scene()
+    widget.cleanup()
+    assert not widget.panel.case.tasks.folder.exists()
+    slicer_app.process_events()
