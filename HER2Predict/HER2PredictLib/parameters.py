@@ -78,7 +78,7 @@ class HER2PredictParameterNode:
     table: vtkMRMLTableNode
     chart: vtkMRMLPlotChartNode
     opacity: Annotated[float, WithinRange(0, 1)] = 0.6
-    threshold: Annotated[float, WithinRange(0, 1)] = 0.1
+    threshold: Annotated[float, WithinRange(0, 1)] = 0.15
     colour: Annotated[str, Choice(COLOURS), Default("Heat")]
     cohort: Path
     trainingRun: Path

@@ -72,6 +72,8 @@ def reasons(facts: Facts) -> dict[str, str]:
         result = "The case was refused: there is no prediction to save."
     elif result == "" and facts.result_stale:
         result = "The case was changed since: predict again first."
+    # They lie in a temporary folder, which a scene that is saved and loaded does not bring.
+    files = "" if facts.has_report else "The result's files are gone: predict again."
     why = {
         "open": "" if facts.study_chosen else "Choose a study.",
         "load": phase,
@@ -81,8 +83,9 @@ def reasons(facts: Facts) -> dict[str, str]:
         "import": volumes or ("" if facts.mask_file else "Choose the file of the mask first."),
         "predict": volumes or facts.tumour_problem or facts.run_problem or packages,
         "save_dicom": result
+        or files
         or ("" if facts.has_dicom else "This result has no DICOM files: see the note above."),
-        "save_report": result or ("" if facts.has_report else "The report is not there any more."),
+        "save_report": result or files,
         "train": packages
         or ("" if facts.cohort else "Choose the table of the cohort.")
         or ("" if facts.training_run else "Choose a folder for the run."),

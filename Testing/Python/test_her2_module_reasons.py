@@ -55,7 +55,7 @@ TAKEN_AWAY = [
     ({"result": "refused"}, SAVING, "The case was refused"),
     ({"result_stale": True}, SAVING, "The case was changed since"),
     ({"has_dicom": False}, {"save_dicom"}, "This result has no DICOM files"),
-    ({"has_report": False}, {"save_report"}, "The report is not there"),
+    ({"has_report": False}, {"save_dicom", "save_report"}, "The result's files are gone"),
 ]
 
 
