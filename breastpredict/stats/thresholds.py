@@ -1,8 +1,6 @@
-"""Cutting a score: the threshold, and how good the cut is. Positive means score >= threshold."""
+"""Choosing where to cut a score. A case is called positive when its score is at least the cut."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,21 +8,6 @@ from numpy.typing import ArrayLike
 from breastpredict.errors import InputError
 from breastpredict.stats._checks import binary_labels, scores_for
 from breastpredict.stats.roc import roc_curve
-
-
-class BinaryMetrics(NamedTuple):
-    """A confusion matrix and its proportions; a proportion of no cases is NaN."""
-
-    true_positive: int
-    false_positive: int
-    true_negative: int
-    false_negative: int
-    accuracy: float
-    sensitivity: float
-    specificity: float
-    ppv: float
-    npv: float
-    f1: float
 
 
 def youden_threshold(y: ArrayLike, score: ArrayLike) -> float:
@@ -48,31 +31,24 @@ def youden_threshold(y: ArrayLike, score: ArrayLike) -> float:
     return float(middle if middle > lower else upper)  # neighbouring floats have no midpoint
 
 
-def binary_metrics(y: ArrayLike, score: ArrayLike, threshold: float) -> BinaryMetrics:
-    """Confusion matrix and proportions of a score cut at ``threshold`` (positive: at least it).
+def sensitivity_threshold(y: ArrayLike, score: ArrayLike, sensitivity: float) -> float:
+    """The largest threshold that still reaches a sensitivity on these cases.
+
+    It is the score of the k-th highest positive case, k = ⌈sensitivity × positives⌉.
+
+    Args:
+        y: labels [patients], 1 = positive.
+        score: scores [patients].
+        sensitivity: the share of positives to be called, in (0, 1].
 
     Raises:
-        InputError: as ``roc_auc``; the threshold is not a number.
+        InputError: as ``roc_auc``; the sensitivity is not in (0, 1].
     """
     labels = binary_labels(y)
-    if np.isnan(threshold):
-        raise InputError("The threshold is not a number")
-    called = scores_for(labels, score) >= threshold
-    tp, fp = int((called & labels).sum()), int((called & ~labels).sum())
-    fn, tn = int((~called & labels).sum()), int((~called & ~labels).sum())
-    return BinaryMetrics(
-        tp,
-        fp,
-        tn,
-        fn,
-        accuracy=_ratio(tp + tn, labels.size),
-        sensitivity=_ratio(tp, tp + fn),
-        specificity=_ratio(tn, tn + fp),
-        ppv=_ratio(tp, tp + fp),
-        npv=_ratio(tn, tn + fn),
-        f1=_ratio(2 * tp, 2 * tp + fp + fn),
-    )
-
-
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else float("nan")
+    scores = scores_for(labels, score)
+    if not 0.0 < sensitivity <= 1.0:
+        raise InputError(f"The sensitivity {sensitivity} is not above 0 and at most 1")
+    positives = np.sort(scores[labels])[::-1]
+    # 0.1 × 30 is 3 and a rounding error, not four cases.
+    wanted = int(np.ceil(sensitivity * positives.size - 1e-9))
+    return float(positives[max(wanted, 1) - 1])
