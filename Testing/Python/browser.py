@@ -12,9 +12,13 @@ RESEARCH, SYNTHETIC = (122, 75, 0), (91, 26, 102)
 """The colours of the banners."""
 
 
-def browse(chromium: str, folder: Path, page: Path, *options: str) -> None:
-    """Open a page in headless Chromium; ``folder`` takes the browser's profile."""
-    subprocess.run(
+def browse(chromium: str, folder: Path, page: Path, *options: str) -> str:
+    """Open a page in headless Chromium; ``folder`` takes the browser's profile.
+
+    Returns:
+        What the browser printed: the page's elements with ``--dump-dom``.
+    """
+    done = subprocess.run(
         [
             *(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
             *(f"--user-data-dir={folder / 'profile'}", *options, page.as_uri()),
@@ -23,6 +27,7 @@ def browse(chromium: str, folder: Path, page: Path, *options: str) -> None:
         timeout=120,
         check=True,
     )
+    return done.stdout.decode("utf-8", "replace")
 
 
 def below_whole_banners(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

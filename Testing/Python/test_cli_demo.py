@@ -108,7 +108,7 @@ def test_progress_is_shown_throughout_without_any_patient(demo: Demo) -> None:
     lines = demo.err.splitlines()
     assert lines[0] == f"{RESEARCH_USE_ONLY} {SYNTHETIC_WARNING}"
     for stage in ("phantom: 60/60", "weights:", "read: 42/42", "her2_zero_vs_rest: 2/2",
-                  "her2_low_vs_positive: 2/2", "predict: 18/18"):  # fmt: skip
+                  "her2_low_vs_positive: 2/2", "predict: 18/18", "evaluate: 4/4"):  # fmt: skip
         assert any(line.startswith(stage) for line in lines), stage
     assert "PHANTOM-" not in demo.err and "PHANTOM-" not in demo.page
 
@@ -128,6 +128,18 @@ def test_every_link_and_picture_of_the_page_is_there(demo: Demo) -> None:
     for picture in reader.pictures:
         assert str(picture["src"]).startswith("data:image/png;base64,") and picture["alt"]
     assert "<script" not in demo.page and "http" not in demo.page
+
+
+def test_the_evaluation_counts_those_that_training_never_touched(demo: Demo) -> None:
+    assert "evaluation/index.html" in Reader(demo.page).links
+    content = json.loads((demo.folder / "evaluation" / "evaluation.json").read_text("utf-8"))
+    sets = json.loads((demo.folder / "run" / "run.json").read_text())["split"]["patients"]
+    seen = sets["train"] + sets["tuning"]
+    assert sum(row["training"] for row in content["flow"]) == seen
+    assert sum(row["evaluated"] for row in content["flow"]) == CASES - seen
+    for task in content["tasks"]:
+        names = [cohort["cohort"] for cohort in task["cohorts"]]
+        assert names == ["SITE-A (held out)", "SITE-B", "SITE-C"]
 
 
 def test_the_counts_add_up(demo: Demo) -> None:
@@ -177,7 +189,7 @@ def test_the_warnings_stand_on_the_page_and_on_every_report(demo: Demo) -> None:
 
 def test_the_page_says_how_to_go_on_with_commands_that_exist(demo: Demo, capfd: Capture) -> None:
     shown = re.findall(r"breastpredict ((?:her2 )?[a-z]+) [A-Z]", Reader(demo.page).words)
-    assert shown == ["inspect", "her2 train", "her2 predict", "her2 batch"]
+    assert shown == ["inspect", "her2 train", "her2 predict", "her2 batch", "her2 evaluate"]
     for words in shown:
         ended = command(capfd, *words.split(), "--help")
         assert ended.code == 0 and "usage:" in ended.out

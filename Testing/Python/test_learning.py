@@ -170,7 +170,7 @@ class TestTraining:
         one = train(tmp_path / "a")
         other = train(tmp_path / "b", holdout=textures(12, seed=2))
         assert weights_of(tmp_path / "a") == weights_of(tmp_path / "b")
-        assert one.threshold == other.threshold
+        assert one.threshold == other.threshold and one.history == other.history
 
     def test_the_epoch_is_chosen_by_the_smoothed_tuning_auc(self, tmp_path: Path) -> None:
         records: list[EpochRecord] = []
@@ -255,6 +255,21 @@ class TestReproducibility:
         with open(tmp_path / "training" / TASK.name / "history.csv", newline="") as file:
             rows = list(csv.DictReader(file))
         assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+
+    def test_augmentation_is_seeded_as_monai_seeds_it(self) -> None:
+        from breastpredict.learning.data import ExampleDataset, augmentation, reseed
+
+        example = textures(2)[1]
+        theirs, ours = augmentation(TrainConfig()), augmentation(TrainConfig())
+        ExampleDataset([example], ours)
+        seen = set()
+        for seed in (0, 1, 2**32 - 1):
+            theirs.set_random_state(seed=seed)
+            reseed(ours, seed)
+            wanted = torch.as_tensor(theirs(torch.from_numpy(example.image)))
+            assert torch.equal(torch.as_tensor(ours(torch.from_numpy(example.image))), wanted)
+            seen.add(wanted.numpy().tobytes())
+        assert len(seen) == 3
 
 
 class TestRefusals:

@@ -135,10 +135,13 @@ def test_a_bundle_has_the_parts_monai_asks_for(saved: Path) -> None:
     assert parts == {
         "LICENSE",
         "docs/README.md",
+        "configs/evaluate.json",
         "configs/inference.json",
         "configs/logging.conf",
         "configs/metadata.json",
         "configs/metadata.schema.json",
+        "configs/multi_gpu_train.json",
+        "configs/train.json",
         "models/model.safetensors",
     }
     card = (saved / "docs" / "README.md").read_text("utf-8")

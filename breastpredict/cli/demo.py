@@ -1,4 +1,4 @@
-"""``breastpredict demo``: synthetic cohort → train → predict the external cohorts → a page."""
+"""``breastpredict demo``: synthetic cohort → train → predict → evaluate → a page."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,14 +73,42 @@ def _demo(options: argparse.Namespace) -> int:
         external, out / "run", out / "results", progress=Steps("predict", options.quiet)
     )
     times["External cohorts predicted"] = time.perf_counter() - start
+    evaluation = _evaluation(out, table, times, options)
     page = out / "index.html"
-    write_text(page, _page(out, external, Results(out / "results"), times, len(cases)))
+    write_text(page, _page(out, external, Results(out / "results"), times, len(cases), evaluation))
     print(page.resolve())
     return 1 if done.failed else 0
 
 
+def _evaluation(
+    out: Path, table: Path, times: dict[str, float], options: argparse.Namespace
+) -> str:
+    """Where the evaluation's page is, seen from the demonstration's; "" without matplotlib."""
+    from breastpredict.study.evaluation import evaluate_her2_cohort
+
+    if find_spec("matplotlib") is None:
+        say("No evaluation: it needs the extra 'reports' (matplotlib)", options.quiet)
+        return ""
+    start = time.perf_counter()
+    page = evaluate_her2_cohort(
+        table,
+        out / "results",
+        out / "evaluation",
+        run=out / "run",
+        seed=options.seed,
+        progress=Steps("evaluate", options.quiet),
+    )
+    times["Evaluated"] = time.perf_counter() - start
+    return page.relative_to(out).as_posix()
+
+
 def _page(
-    out: Path, cases: Sequence[Her2Case], results: Any, times: dict[str, float], total: int
+    out: Path,
+    cases: Sequence[Her2Case],
+    results: Any,
+    times: dict[str, float],
+    total: int,
+    evaluation: str,
 ) -> str:
     from PIL import Image
 
@@ -99,6 +128,7 @@ def _page(
         .render(
             note=RESEARCH_USE_ONLY,
             synthetic_note=SYNTHETIC_WARNING,
+            evaluation=evaluation,
             rows=rows,
             shown=rows[:_THUMBNAILS],
             failures=results.failures(),

@@ -1,4 +1,4 @@
-"""``breastpredict her2 train | predict | batch``."""
+"""``breastpredict her2 train | crops | predict | batch | recalibrate``."""
 
 from __future__ import annotations
 
@@ -42,7 +42,51 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--device", default="auto", metavar="auto|cpu|cuda|...")
     train.add_argument("--resume", action="store_true", help="go on with a killed run")
+    train.add_argument(
+        "--folds", type=int, default=0, metavar="K", help="cross-validate: out-of-fold scores"
+    )
+    _add_region(train)
+    train.add_argument(
+        "--balance", choices=("loss", "sampler", "none"), help="how the smaller class gets weight"
+    )
+    train.add_argument(
+        "--flips", action=argparse.BooleanOptionalAction, default=None, help="mirror and turn"
+    )
+    train.add_argument("--rotation", type=float, metavar="DEG", help="turn by up to ± this")
+    train.add_argument("--gain", type=float, help="multiply the contrast by 1 ± this")
+    train.add_argument("--offset", type=float, help="shift the intensity by ± this")
+    train.add_argument("--noise", type=float, help="largest deviation of added noise")
+    train.add_argument("--mixed-precision", action="store_true", help="float16 on a CUDA device")
     train.set_defaults(run=_train)
+
+    crops = tasks.add_parser(
+        "crops", parents=[common], help="network inputs of a cohort, for MONAI's bundle commands"
+    )
+    crops.add_argument("cohort", type=Path, metavar="COHORT.csv")
+    crops.add_argument("--out", type=Path, required=True, metavar="CROPS")
+    crops.add_argument("--network", choices=("tiny", "reduced"), default="tiny")
+    crops.add_argument("--seed", type=int, default=0)
+    _add_region(crops)
+    crops.set_defaults(run=_crops)
+
+    recalibrate = tasks.add_parser(
+        "recalibrate", parents=[common], help="fit a run's output to local patients"
+    )
+    recalibrate.add_argument("cohort", type=Path, metavar="COHORT.csv")
+    recalibrate.add_argument("--model", type=Path, required=True, metavar="RUN")
+    recalibrate.add_argument("--cohort", required=True, dest="site", metavar="SITE")
+    recalibrate.add_argument("--out", type=Path, required=True, metavar="RUN2")
+    recalibrate.add_argument(
+        "--method",
+        choices=("threshold", "temperature", "platt", "all"),
+        default="all",
+        help="what is fitted; all: Platt scaling and the threshold (default)",
+    )
+    recalibrate.add_argument(
+        "--sensitivity", type=float, metavar="S", help="choose the threshold by it, not by Youden"
+    )
+    recalibrate.add_argument("--device", default="cpu", metavar="auto|cpu|cuda|...")
+    recalibrate.set_defaults(run=_recalibrate)
 
     model = argparse.ArgumentParser(add_help=False)
     model.add_argument("--model", type=Path, required=True, metavar="RUN")
@@ -78,7 +122,9 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
         "--acquisition", type=int, metavar="N", help="as inspect counts them, where several fit"
     )
     predict.add_argument("--phase", type=int, metavar="N", help="instead of the early phase")
-    predict.add_argument("--margin", type=float, help="around the tumour, share of its side")
+    predict.add_argument(
+        "--margin", type=float, help="around the tumour, share of its side; the model's own if none"
+    )
     predict.add_argument(
         "--slice", type=int, metavar="K", help="from 0, instead of the largest cross-section"
     )
@@ -89,6 +135,29 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     batch.add_argument("cohort", type=Path, metavar="COHORT.csv")
     batch.add_argument("--cohort", action="append", dest="only", default=[], metavar="NAME")
     batch.set_defaults(run=_batch)
+
+    evaluate = tasks.add_parser(
+        "evaluate", parents=[common], help="a cohort's predictions against its classes: a report"
+    )
+    evaluate.add_argument("cohort", type=Path, metavar="COHORT.csv")
+    evaluate.add_argument("--predictions", type=Path, required=True, metavar="OUT")
+    evaluate.add_argument("--out", type=Path, required=True, metavar="REPORT")
+    evaluate.add_argument(
+        "--model", type=Path, metavar="RUN", help="the training run: tells whom the model has seen"
+    )
+    evaluate.add_argument(
+        "--case", action="append", default=[], metavar="ID", help="show this case; repeatable"
+    )
+    evaluate.add_argument("--random-cases", type=int, default=6, metavar="N", help="show so many")
+    evaluate.add_argument(
+        "--clinical", action="append", default=[], metavar="COLUMN",
+        help="a column of the clinical baseline; repeatable",
+    )  # fmt: skip
+    evaluate.add_argument("--seed", type=int, default=0)
+    evaluate.add_argument(
+        "--identifiers", action="store_true", help="name cases by patient_id in the report"
+    )
+    evaluate.set_defaults(run=_evaluate)
 
 
 def _cohort(options: argparse.Namespace) -> int:
@@ -115,6 +184,16 @@ def _cohort(options: argparse.Namespace) -> int:
     return 0
 
 
+def _add_region(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--roi",
+        choices=("square", "masked", "breast"),
+        default="square",
+        help="the tumour with its surroundings, the tumour alone, or its whole breast",
+    )
+    parser.add_argument("--margin", type=float, default=0.2, help="around the tumour, share of it")
+
+
 def _train(options: argparse.Namespace) -> int:
     from breastpredict.her2 import Her2TrainConfig, train_her2
     from breastpredict.study import read_cohort
@@ -130,6 +209,16 @@ def _train(options: argparse.Namespace) -> int:
         epochs=options.epochs,
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
+        balance=options.balance,
+        flips=options.flips,
+        rotation_deg=options.rotation,
+        gain=options.gain,
+        offset=options.offset,
+        noise=options.noise,
+        mixed_precision=options.mixed_precision,
+        roi=options.roi,
+        margin=options.margin,
+        folds=options.folds,
         seed=options.seed,
         device=options.device,
     )
@@ -140,12 +229,10 @@ def _train(options: argparse.Namespace) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     from breastpredict.her2 import Her2Model, check_overrides
-    from breastpredict.her2.inputs import DEFAULT_MARGIN
     from breastpredict.study import predict_case
 
     check_overrides(options.override_gate)
-    margin = DEFAULT_MARGIN if options.margin is None else options.margin
-    if not 0 <= margin <= 5:
+    if options.margin is not None and not 0 <= options.margin <= 5:
         raise InputError("--margin must lie between 0 and 5")
     point = _points(options.seed_point, "--seed-point", 1, options.coordinates)
     box = _points(options.box, "--box", 2, options.coordinates)
@@ -164,7 +251,7 @@ def _predict(options: argparse.Namespace) -> int:
         phase=options.phase,
         segment=options.segment,
         mask_order=options.mask_order,
-        margin=margin,
+        margin=options.margin,
         slice_index=options.slice,
     )
     if options.json:
@@ -176,6 +263,7 @@ def _predict(options: argparse.Namespace) -> int:
         print(
             f"{score.task}: {score.score:.3f} for {score.points_to.replace('_', ' ')}, "
             f"threshold {score.threshold:.3f}"
+            + (f"; {score.calibration}" if score.calibration else "")
         )
     for line in (*prediction.overrides, *prediction.prepared.warnings):
         print(line)
@@ -213,6 +301,73 @@ def _batch(options: argparse.Namespace) -> int:
         f"{options.out}"
     )
     return 1 if done.failed else 0
+
+
+def _crops(options: argparse.Namespace) -> int:
+    from breastpredict.her2 import Her2TrainConfig
+    from breastpredict.her2.crops import write_crops
+    from breastpredict.study import read_cohort
+
+    config = Her2TrainConfig(
+        preset=options.network, seed=options.seed, roi=options.roi, margin=options.margin
+    )
+    failures = write_crops(read_cohort(options.cohort), options.out, config, Stages(options.quiet))
+    print(options.out)
+    return 1 if failures else 0
+
+
+def _recalibrate(options: argparse.Namespace) -> int:
+    from breastpredict.her2 import recalibrate_her2
+    from breastpredict.her2.cases import TITLES
+    from breastpredict.study import read_cohort
+
+    done = recalibrate_her2(
+        read_cohort(options.cohort),
+        options.model,
+        options.site,
+        options.out,
+        method=options.method,
+        sensitivity=options.sensitivity,
+        device=options.device,
+        progress=Steps("recalibrate", options.quiet),
+    )
+    for task, found in done.fitted.items():
+        before, after = found.before, found.after
+        print(
+            f"{TITLES[task]}: {sum(found.patients.values())} patients, "
+            f"AUC {before['auc']['value']:.3f}, Brier {before['brier']:.3f} to "
+            f"{after['brier']:.3f}, threshold {before['threshold']:.3f} to {found.threshold:.3f}"
+        )
+    for note in done.notes:
+        print(note)
+    if done.failures:
+        print(f"{len(done.failures)} patients could not be used: see failures.csv")
+    print(RESEARCH_USE_ONLY)
+    print(options.out)
+    return 1 if done.failures or done.left else 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from breastpredict.study.evaluation import evaluate_her2_cohort
+
+    if not 0 <= options.random_cases <= 100:
+        raise InputError("--random-cases must lie between 0 and 100")
+    if options.seed < 0:
+        raise InputError("--seed must not be negative")
+    page = evaluate_her2_cohort(
+        options.cohort,
+        options.predictions,
+        options.out,
+        run=options.model,
+        cases=options.case,
+        random_cases=options.random_cases,
+        clinical=options.clinical,
+        identifiers=options.identifiers,
+        seed=options.seed,
+        progress=Steps("evaluate", options.quiet),
+    )
+    print(page.resolve())
+    return 0
 
 
 def _points(text: str | None, option: str, count: int, coordinates: str) -> list[Point] | None:

@@ -7,6 +7,8 @@ from breastpredict.her2.describe import describe_run
 from breastpredict.her2.gates import GATES, check_overrides
 from breastpredict.her2.inputs import PreparedCase, prepare_case
 from breastpredict.her2.predict import Her2Model, Her2Prediction, TaskScore
+from breastpredict.her2.recalibrate import Her2Recalibration, recalibrate_her2
+from breastpredict.her2.roi_policy import RoiPolicy
 from breastpredict.her2.train import Her2Run, Her2TrainConfig, train_her2
 
 __all__ = [
@@ -16,13 +18,16 @@ __all__ = [
     "Her2Case",
     "Her2Model",
     "Her2Prediction",
+    "Her2Recalibration",
     "Her2Run",
     "Her2TrainConfig",
     "PreparedCase",
+    "RoiPolicy",
     "TaskScore",
     "check_overrides",
     "describe_run",
     "her2_class",
     "prepare_case",
+    "recalibrate_her2",
     "train_her2",
 ]

@@ -87,3 +87,12 @@ def her2_class(ihc: str, ish: str) -> Her2Class | None:
             return None
         return "positive" if ish == "+" else "low"
     return "positive"
+
+
+def label_of(task: str, her2: Her2Class | None) -> int | None:
+    """1 for the class a task's score points to, 0 for its other, None outside of the task."""
+    if her2 is None:
+        return None
+    if task == ZERO_VS_REST:
+        return int(her2 != "zero")
+    return {"low": 1, "positive": 0}.get(her2)

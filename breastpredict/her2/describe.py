@@ -8,6 +8,7 @@ from typing import Any
 
 from breastpredict import SYNTHETIC_WARNING
 from breastpredict.her2.cases import POINTS_TO, TITLES
+from breastpredict.her2.roi_policy import RoiPolicy
 
 
 def describe_run(run: str | os.PathLike[str]) -> dict[str, Any]:
@@ -16,8 +17,8 @@ def describe_run(run: str | os.PathLike[str]) -> dict[str, Any]:
     Returns:
         ``tasks``, each with name, title, the class a high score points to, threshold, calibration,
         counts and AUC of the held-out 20 %, local validation (empty until a hospital has
-        recalibrated the bundle on patients of its own) and the weights' SHA-256;
-        ``synthetic`` and ``synthetic_note``.
+        recalibrated the bundle on patients of its own), the bundle's version and the weights'
+        SHA-256; ``input``, the region the networks see; ``synthetic`` and ``synthetic_note``.
 
     Raises:
         InputError: no run, or damaged bundles.
@@ -27,7 +28,8 @@ def describe_run(run: str | os.PathLike[str]) -> dict[str, Any]:
     tasks = []
     synthetic = False
     for task in POINTS_TO:
-        block = read_bundle_metadata(Path(run) / task)["breastpredict"]
+        metadata = read_bundle_metadata(Path(run) / task)
+        block = metadata["breastpredict"]
         synthetic = synthetic or block["synthetic"]
         tasks.append(
             {
@@ -39,8 +41,10 @@ def describe_run(run: str | os.PathLike[str]) -> dict[str, Any]:
                 "held_out": block.get("counts", {}).get("validation", {}),
                 "auc": block.get("auc", {}).get("validation"),
                 "local_validation": block.get("local_validation", {}),
+                "version": str(metadata.get("version", "")),
                 "weights_sha256": block["weights_sha256"],
             }
         )
+    policy = RoiPolicy.from_block(block).to_json()
     note = SYNTHETIC_WARNING if synthetic else ""
-    return {"tasks": tasks, "synthetic": synthetic, "synthetic_note": note}
+    return {"tasks": tasks, "input": policy, "synthetic": synthetic, "synthetic_note": note}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from breastpredict.dicom import DceAcquisition, Mask, Phase, Study, read_mask, read_study
 from breastpredict.errors import BreastPredictError, GateRefusal, InputError
+from breastpredict.her2.roi_policy import DEFAULT_MARGIN, DEFAULT_POLICY, RoiKind, RoiPolicy
 from breastpredict.imaging import (
     BoxedMask,
     Delineation,
@@ -30,8 +31,6 @@ from breastpredict.imaging import (
 
 Point = tuple[float, float, float]
 OutlinedBy = Literal["mask", "point", "box"]
-
-DEFAULT_MARGIN = 0.2
 
 _WATER = re.compile(r"\bwater\b", re.IGNORECASE)
 """In Dixon series, which hold water, fat, in-phase and opposed-phase images, the water images are
@@ -54,6 +53,7 @@ class PreparedCase:
         parameters: of the delineation.
         phase_reason: why this phase.
         warnings: for the reader.
+        policy: which region it is.
     """
 
     image: NDArray[np.float32]
@@ -69,6 +69,7 @@ class PreparedCase:
     parameters: dict[str, str]
     phase_reason: str
     warnings: tuple[str, ...]
+    policy: RoiPolicy = DEFAULT_POLICY
 
 
 def prepare_case(
@@ -83,6 +84,7 @@ def prepare_case(
     phase: int | None = None,
     segment: str | None = None,
     mask_order: str | None = None,
+    roi: RoiKind = "square",
     margin: float = DEFAULT_MARGIN,
     slice_index: int | None = None,
     study_uid: str | None = None,
@@ -101,7 +103,8 @@ def prepare_case(
         phase: 1-based, instead of the early phase by rule.
         segment: name or number of the tumour's segment.
         mask_order: the axes of a mask without a place in space, such as "zyx".
-        margin: around the tumour, as a fraction of its longer side.
+        roi, margin: which region, see `RoiPolicy`; a model wants what it was trained on:
+            `Her2Model.prepare` gives it that.
         slice_index: 0-based along k, instead of the largest cross-section.
         study_uid: which study, where the input holds several.
         outlined_by: how the segmentation came about; "point" and "box" for one that `prepare_case`
@@ -111,6 +114,7 @@ def prepare_case(
         InputError: unusable input.
         GateRefusal: "modality", "post-contrast", "no-tumour", "no-enhancement".
     """
+    policy = RoiPolicy(roi, margin)
     given = [x is not None for x in (segmentation, seed_point_lps, box_lps)]
     if sum(given) != 1:
         raise InputError(
@@ -137,12 +141,12 @@ def prepare_case(
         parameters = {name: str(value) for name, value in result.parameters.items()}
     lesion = largest_lesion(mask)
     largest = largest_slice(lesion) if slice_index is None else section(lesion, slice_index)
-    roi = SquareROI.around(lesion, largest.index, margin)
+    region = policy.region(lesion, largest.index, dce.laterality)
     plane = chosen.read_slices(largest.index, largest.index + 1)
-    crop = roi.extract(plane, image_size, outside=math.nan)
+    crop = region.extract(plane, image_size, outside=math.nan)
     return PreparedCase(
-        image=normalise(crop)[np.newaxis],
-        roi=roi,
+        image=normalise(policy.blank(crop, lesion, region))[np.newaxis],
+        roi=region,
         slice=largest,
         mask=mask,
         study=study,
@@ -154,6 +158,7 @@ def prepare_case(
         parameters=parameters,
         phase_reason=reason,
         warnings=(*dce.warnings, *warnings),
+        policy=policy,
     )
 
 

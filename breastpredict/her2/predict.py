@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import SimpleITK as sitk
 
+from breastpredict.dicom import Study
 from breastpredict.errors import InputError
 from breastpredict.her2.cases import CLASSES, LOW_VS_POSITIVE, POINTS_TO, ZERO_VS_REST, Her2Class
 from breastpredict.her2.gates import check_gates
-from breastpredict.her2.inputs import PreparedCase
+from breastpredict.her2.inputs import PreparedCase, prepare_case
+from breastpredict.her2.roi_policy import RoiPolicy
+from breastpredict.learning.recalibration import Recalibration
 
 if TYPE_CHECKING:
     from breastpredict.models import Bundle
@@ -30,9 +33,11 @@ class TaskScore:
         task: its name.
         points_to: the class a high score speaks for.
         score: from 0 to 1.
-        threshold: chosen on training data; positive means score >= threshold.
-        calibrated: the score is corrected to the training prevalence and may be called a
-            probability there.
+        threshold: chosen on training data or, after a recalibration, on local patients; positive
+            means score >= threshold.
+        calibrated: the score is corrected to the training prevalence, or fitted to local patients,
+            and may be called a probability there.
+        calibration: what made score and threshold what they are, in words.
         above: score >= threshold.
     """
 
@@ -41,6 +46,7 @@ class TaskScore:
     score: float
     threshold: float
     calibrated: bool
+    calibration: str = ""
 
     @property
     def above(self) -> bool:
@@ -61,7 +67,7 @@ class Her2Prediction:
         map_label: what it is, in words.
         map_method: "attention", "evidence" or "rollout".
         class_agnostic: the map is the same for every class.
-        overrides: gates that would have refused, in words.
+        overrides: gates that would have refused, and a margin set by hand, in words.
         synthetic: the model was trained on synthetic data.
         weights: task → SHA-256.
         device: it was computed on.
@@ -88,7 +94,9 @@ class Her2Model:
     def __init__(self, bundles: dict[str, Bundle], device: str) -> None:
         self._bundles = bundles
         self.device = device
-        self.image_size = int(bundles[ZERO_VS_REST].block["network"]["image_size"])
+        block = bundles[ZERO_VS_REST].block
+        self.image_size = int(block["network"]["image_size"])
+        self.policy = RoiPolicy.from_block(block)
 
     @classmethod
     def load(cls, run: str | os.PathLike[str], device: str = "cpu") -> Her2Model:
@@ -104,9 +112,12 @@ class Her2Model:
             raise InputError("There is no such run folder", path=folder)
         device = resolve_device(device)
         sizes = set()
+        policies = set()
         for task, positive in POINTS_TO.items():  # headers first: loading torch takes seconds
             block = read_bundle_metadata(folder / task)["breastpredict"]
             sizes.add(block["network"]["image_size"])
+            policies.add(RoiPolicy.from_block(block))
+            Recalibration.from_block(block)
             if block["task"] != task or block["positive_class"] != positive:
                 raise InputError(
                     f"The bundle is of task '{block['task']}' for class "
@@ -115,6 +126,8 @@ class Her2Model:
                 )
         if len(sizes) > 1:
             raise InputError("The two bundles take inputs of different sizes", path=folder)
+        if len(policies) > 1:
+            raise InputError("The two bundles were trained on different regions", path=folder)
         return cls({task: load_bundle(folder / task, device) for task in POINTS_TO}, device)
 
     @property
@@ -131,6 +144,65 @@ class Her2Model:
         """A task's metadata block."""
         return self._bundles[task].block
 
+    def prepare(
+        self,
+        study: str | os.PathLike[str] | Study,
+        *,
+        margin: float | None = None,
+        **reading: Any,
+    ) -> PreparedCase:
+        """A case with the input the model was trained on: size, region and margin.
+
+        Args:
+            study: as `prepare_case` takes it.
+            margin: another margin than the model's; `predict` then says so.
+            reading: the other arguments of `prepare_case`.
+
+        Raises:
+            InputError, GateRefusal: as `prepare_case`.
+        """
+        return prepare_case(
+            study,
+            image_size=self.image_size,
+            roi=self.policy.roi,
+            margin=self.policy.margin if margin is None else margin,
+            **reading,
+        )
+
+    def logits(self, prepared: PreparedCase) -> dict[str, float]:
+        """Task → the network's own logit, before any recalibration. No gate is asked."""
+        import torch
+
+        from breastpredict.models import predict_with_map
+
+        x = torch.from_numpy(prepared.image)[None].to(self.device)
+        return {
+            task: predict_with_map(bundle.model, x, None).logit
+            for task, bundle in self._bundles.items()
+        }
+
+    def check(self, prepared: PreparedCase, override_gates: Sequence[str] = ()) -> tuple[str, ...]:
+        """What was overridden, in words.
+
+        Raises:
+            GateRefusal: the case is unlike the training data.
+            InputError: an unknown override, or a case prepared for another kind of model.
+        """
+        if prepared.policy.roi != self.policy.roi:
+            raise InputError(
+                f"The case was prepared as {prepared.policy.words}; the model was trained on "
+                f"{self.policy.words}",
+                remedy="Prepare it with Her2Model.prepare",
+            )
+        training = self._bundles[ZERO_VS_REST].block["training_data"]
+        notes = check_gates(prepared.features, training, override_gates)
+        if self.policy.roi != "breast" and prepared.policy.margin != self.policy.margin:
+            notes += (
+                f"The margin was set to {prepared.policy.margin:g} by hand; the model was trained "
+                f"with {self.policy.margin:g}.",
+            )
+        return notes
+
     def predict(
         self,
         prepared: PreparedCase,
@@ -141,14 +213,13 @@ class Her2Model:
 
         Raises:
             GateRefusal: the case is unlike the training data; there is no number.
-            InputError: an unknown override.
+            InputError: an unknown override, or a case prepared for another kind of model.
         """
         import torch
 
         from breastpredict.models import predict_with_map
 
-        training = self._bundles[ZERO_VS_REST].block["training_data"]
-        overrides = check_gates(prepared.features, training, override_gates)
+        overrides = self.check(prepared, override_gates)
         x = torch.from_numpy(prepared.image)[None].to(self.device)
         first, second = self._bundles[ZERO_VS_REST], self._bundles[LOW_VS_POSITIVE]
         # Both tasks are scored for every case: the three values need both. The attention map costs
@@ -192,9 +263,13 @@ class Her2Model:
         block = self._bundles[task].block
         if not math.isfinite(logit):
             raise InputError("The model gave no finite number", path=self._bundles[task].folder)
+        local = Recalibration.from_block(block)
+        if local is not None:
+            logit = local.logit(logit)
         score = 1.0 / (1.0 + math.exp(-logit)) if logit > -700 else 0.0
         calibrated = block.get("calibration", {}).get("probability") is True
-        return TaskScore(task, POINTS_TO[task], score, float(block["threshold"]), calibrated)
+        words = local.words if local is not None else ""
+        return TaskScore(task, POINTS_TO[task], score, float(block["threshold"]), calibrated, words)
 
 
 def resolve_device(device: str) -> str:

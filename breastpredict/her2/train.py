@@ -16,13 +16,15 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from breastpredict.errors import BreastPredictError, InputError
-from breastpredict.her2.cases import CLASSES, Her2Case, Her2Class
+from breastpredict.her2.cases import CLASSES, Her2Case, Her2Class, label_of
+from breastpredict.her2.roi_policy import RoiPolicy
 from breastpredict.her2.train_cache import Crop, crop_of
+from breastpredict.her2.train_config import Her2TrainConfig
 from breastpredict.her2.train_files import (
     CaseFailure,
     Her2Run,
@@ -34,10 +36,11 @@ from breastpredict.her2.train_files import (
     write_scores,
     write_split,
 )
+from breastpredict.her2.train_folds import out_of_fold_rows
 from breastpredict.learning.config import TrainConfig
 from breastpredict.learning.examples import BinaryTask, CaseSet, EpochRecord, Example
 from breastpredict.learning.ranges import training_ranges
-from breastpredict.learning.split import check_disjoint, stratified_split
+from breastpredict.learning.split import check_disjoint, stratified_folds, stratified_split
 
 if TYPE_CHECKING:
     from breastpredict.learning.training import BinaryRun
@@ -68,79 +71,6 @@ _UNTOUCHED = ("external", "test")
 _POOL = ("", "train", "validation")
 _SETS: tuple[CaseSet, ...] = ("train", "tuning", "validation")
 
-_PRESETS = {
-    "tiny": TrainConfig(),
-    # From random weights and few cases: long, averaged, at every angle.
-    "reduced": TrainConfig(
-        epochs=80,
-        batch_size=16,
-        learning_rate=1e-3,
-        warmup_epochs=8,
-        patience=0,
-        averaging=0.98,
-        drop_path=0.0,
-        rotation_deg=180.0,
-        gain=0.05,
-        offset=0.0,
-        noise=0.0,
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Her2TrainConfig:
-    """Settings of a HER2 training. None means the preset's own value.
-
-    Attributes:
-        preset: ``"tiny"``: ViT-tiny at 224 pixels, the paper's network. ``"reduced"``: a small ViT
-            at 64 pixels for demonstrations and tests.
-        weights: ``"imagenet"``, ``"none"`` or a safetensors file; by default ImageNet for
-            ``tiny`` and none for ``reduced``, for which there are no such weights.
-        epochs, batch_size, learning_rate, patience: see ``TrainConfig``.
-        seed: seed of splits, initialisation and training.
-        workers: processes that load batches; no effect on the result.
-        device: ``"auto"``, ``"cpu"``, ``"cuda"``.
-        minimum_per_class: fewest usable patients of each HER2 class in the pool.
-    """
-
-    preset: Literal["tiny", "reduced"] = "tiny"
-    weights: str | Path | None = None
-    epochs: int | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    patience: int | None = None
-    seed: int = 0
-    workers: int = 0
-    device: str = "auto"
-    minimum_per_class: int = 5
-
-    def training(self) -> TrainConfig:
-        """The settings of each task's training: the preset's with what was given.
-
-        Raises:
-            InputError: unknown preset, or a value out of range.
-        """
-        if self.preset not in _PRESETS:
-            raise InputError(
-                f"There is no network preset {self.preset!r}", remedy="Use 'tiny' or 'reduced'"
-            )
-        names = ("epochs", "batch_size", "learning_rate", "patience")
-        given = {name: value for name in names if (value := getattr(self, name)) is not None}
-        return replace(
-            _PRESETS[self.preset],
-            seed=self.seed,
-            workers=self.workers,
-            device=self.device,
-            **given,
-        )
-
-    @property
-    def initial_weights(self) -> str | Path:
-        """What the network starts from."""
-        if self.weights is not None:
-            return self.weights
-        return "imagenet" if self.preset == "tiny" else "none"
-
 
 @dataclass(frozen=True)
 class _Prepared:
@@ -161,7 +91,9 @@ def train_her2(
     The folder then holds a bundle per task, ``run.json``, ``split.csv``, ``scores.csv`` (the score
     of every case by the final models, with its set and whether it is out of sample) and
     ``failures.csv``; ``crops/`` keeps the network inputs and ``training/<task>/history.csv`` the
-    epochs. A case that cannot be prepared is a failure with a reason; training goes on without it.
+    epochs, from which ``learning_curve.csv`` and, with matplotlib, a figure are made. With
+    ``config.folds`` the scores also hold one ``out-of-fold`` row per task and patient of the pool.
+    A case that cannot be prepared is a failure with a reason; training goes on without it.
 
     Args:
         cases: the cohort.
@@ -179,7 +111,9 @@ def train_her2(
     say = progress or _silent
     pool = _pool(cases)
     _check_counts([c.her2 for c in pool], config.minimum_per_class, "Add patients of these classes")
+    policy = config.policy
     split = _split(pool, config.seed)
+    folds = _folds(pool, config)
     synthetic = _synthetic(pool)
     description = _description(pool, split, config, training, synthetic)
     out = Path(out)
@@ -191,7 +125,8 @@ def train_her2(
         return read_run(out)
     write_split(out, _split_rows(pool, split))
     say("weights", 1, 1, start or _starting_weights(network, config.initial_weights))
-    prepared, failures = _prepare(pool, out / "crops", int(network["image_size"]), say)
+    size = int(network["image_size"])
+    prepared, failures = _prepare(pool, out / "crops", size, policy, say)
     write_failures(out, failures)
     _check_counts(
         [p.case.her2 for p in prepared],
@@ -203,11 +138,31 @@ def train_her2(
         "training_data": training_ranges(
             [p.crop.features for p in prepared if split[p.case.patient_id] != "validation"]
         ),
+        "about": {
+            "input": policy.to_json(),
+            "input_words": policy.words,
+            "sites": _sites(prepared),
+            "split_rule": description["split"]["rule"],
+        },
     }
     runs = [
         _train_task(task, prepared, split, out, config, network, metadata, say) for task in TASKS
     ]
-    write_scores(out, _score_rows(runs, {p.case.patient_id: p.case for p in prepared}))
+    rows = _score_rows(runs, {p.case.patient_id: p.case for p in prepared})
+    if folds:
+        rows += out_of_fold_rows(
+            TASKS,
+            {p.case.patient_id: folds[p.case.patient_id] for p in prepared},
+            {p.case.patient_id: str(p.case.her2) for p in prepared},
+            lambda task: _members(task, prepared),
+            out,
+            network=network,
+            weights=config.initial_weights,
+            config=training,
+            synthetic=synthetic,
+            say=say,
+        )
+    write_scores(out, rows)
     write_run(
         out,
         description,
@@ -217,8 +172,54 @@ def train_her2(
     )
     for task in TASKS:  # the bundles hold the weights; the state of the optimiser is done with
         (out / "training" / task.name / "checkpoint.pt").unlink(missing_ok=True)
-    shutil.rmtree(out / "crops", ignore_errors=True)
+    for folder in ("crops", "folds"):
+        shutil.rmtree(out / folder, ignore_errors=True)
     return read_run(out)
+
+
+@dataclass(frozen=True)
+class PreparedPool:
+    """The usable patients of a cohort, as `prepare_pool` gives them.
+
+    Attributes:
+        split: patient → set.
+        failures: patients that could not be used.
+    """
+
+    split: Mapping[str, CaseSet]
+    failures: Sequence[CaseFailure]
+    _prepared: Sequence[_Prepared]
+
+    def examples(self, task: BinaryTask) -> list[Example]:
+        """The patients of a task."""
+        return _members(task, self._prepared)[0]
+
+
+def prepare_pool(
+    cases: Sequence[Her2Case],
+    cache: Path,
+    config: Her2TrainConfig,
+    progress: Progress | None = None,
+) -> PreparedPool:
+    """Split and read a cohort as `train_her2` does, without training.
+
+    Args:
+        cases: the cohort.
+        cache: folder for the inputs.
+        config: its preset, region, seed and count of patients.
+        progress: called along the way.
+
+    Raises:
+        InputError: as `train_her2`.
+    """
+    pool = _pool(cases)
+    split = _split(pool, config.seed)
+    size = int(_network(config.preset)["image_size"])
+    prepared, failures = _prepare(pool, cache, size, config.policy, progress or _silent)
+    _check_counts(
+        [p.case.her2 for p in prepared], config.minimum_per_class, "Add patients of these classes"
+    )
+    return PreparedPool(split, failures, prepared)
 
 
 def _pool(cases: Sequence[Her2Case]) -> list[Her2Case]:
@@ -268,8 +269,16 @@ def _split(pool: Sequence[Her2Case], seed: int) -> dict[str, CaseSet]:
     }
 
 
+def _folds(pool: Sequence[Her2Case], config: Her2TrainConfig) -> dict[str, int]:
+    """Fold of every patient of the pool who has a HER2 class; empty without cross-validation."""
+    if not config.folds:
+        return {}
+    classes = {c.patient_id: str(c.her2) for c in pool if c.her2 is not None}
+    return stratified_folds(classes, config.folds, seed=config.seed + 2)
+
+
 def _prepare(
-    pool: Sequence[Her2Case], folder: Path, image_size: int, say: Progress
+    pool: Sequence[Her2Case], folder: Path, image_size: int, policy: RoiPolicy, say: Progress
 ) -> tuple[list[_Prepared], list[CaseFailure]]:
     prepared: list[_Prepared] = []
     failures: list[CaseFailure] = []
@@ -279,7 +288,7 @@ def _prepare(
                 raise InputError(
                     "IHC and ISH give no HER2 class", remedy="IHC 2+ needs an ISH result"
                 )
-            prepared.append(_Prepared(case, crop_of(case, folder, image_size)))
+            prepared.append(_Prepared(case, crop_of(case, folder, image_size, policy)))
             line = f"read case {done}/{len(pool)}"
         except BreastPredictError as error:
             failures.append(CaseFailure(case.patient_id, str(error)))
@@ -311,11 +320,8 @@ def _train_task(
     from breastpredict.learning.training import train_binary
 
     examples: dict[CaseSet, list[Example]] = {name: [] for name in _SETS}
-    for p in prepared:
-        label = _label(task, str(p.case.her2))
-        if label is not None:
-            example = Example(p.case.patient_id, p.crop.image, label, str(p.case.her2))
-            examples[split[p.case.patient_id]].append(example)
+    for example in _members(task, prepared)[0]:
+        examples[split[example.key]].append(example)
     settings = config.training()
 
     def epoch_done(record: EpochRecord) -> None:
@@ -338,11 +344,27 @@ def _train_task(
     )
 
 
-def _label(task: BinaryTask, her2: str) -> int | None:
-    """1 for the task's positive class, 0 for its negative, None for a case outside the task."""
-    if task is ZERO_VS_REST:
-        return int(her2 != "zero")
-    return {"low": 1, "positive": 0}.get(her2)
+def _members(
+    task: BinaryTask, prepared: Sequence[_Prepared]
+) -> tuple[list[Example], list[Example]]:
+    """The task's examples, and the other patients' images, whose label is of no meaning."""
+    inside: list[Example] = []
+    outside: list[Example] = []
+    for p in prepared:
+        label = label_of(task.name, p.case.her2)
+        members = outside if label is None else inside
+        her2 = str(p.case.her2)
+        members.append(Example(p.case.patient_id, p.crop.image, label or 0, her2))
+    return inside, outside
+
+
+def _sites(prepared: Sequence[_Prepared]) -> dict[str, dict[str, int]]:
+    """Usable patients of each site and class."""
+    counts = Counter((p.case.cohort, str(p.case.her2)) for p in prepared)
+    return {
+        site: {her2: counts[(site, her2)] for her2 in CLASSES}
+        for site in sorted({p.case.cohort for p in prepared})
+    }
 
 
 def _network(preset: str) -> dict[str, Any]:
@@ -380,6 +402,8 @@ def _description(
             "preset": config.preset,
             "weights": str(config.initial_weights),
             "minimum_per_class": config.minimum_per_class,
+            **config.policy.to_json(),
+            "folds": config.folds,
             **settings,
         },
         "cases": hashlib.sha256(json.dumps(rows).encode()).hexdigest(),
@@ -421,6 +445,7 @@ def _score_rows(
             "score": score.score,
             "threshold": run.threshold,
             "above": int(score.score >= run.threshold),
+            "fold": "",
         }
         for run in runs
         for score in run.scores

@@ -1,8 +1,8 @@
 """Network inputs of the training cases, kept in the run folder so that DICOM is read once.
 
 A crop is found again by what it was made from: names, sizes and modification times of the study's
-files and of the mask, the input size and the version of the preparation. A changed file is read
-again; file names in the run folder tell nothing about the patient.
+files and of the mask, the input size, the region and the version of the preparation. A changed
+file is read again; file names in the run folder tell nothing about the patient.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from breastpredict.dicom import source_files
 from breastpredict.errors import InputError
 from breastpredict.files import write_atomic
 from breastpredict.her2.cases import Her2Case
+from breastpredict.her2.roi_policy import RoiPolicy
 
 _PREPARATION = 2  # raise when prepare_case gives other pixels for the same files
 
@@ -32,20 +33,32 @@ class Crop:
     features: dict[str, float | str]
 
 
-def crop_of(case: Her2Case, folder: Path, image_size: int) -> Crop:
+def crop_of(case: Her2Case, folder: Path, image_size: int, policy: RoiPolicy | None = None) -> Crop:
     """The crop of a case, from the cache in ``folder`` or from its DICOM files.
+
+    Args:
+        case: the case.
+        folder: the cache.
+        image_size: side of the network's input.
+        policy: what of the slice it shows.
 
     Raises:
         BreastPredictError: the case cannot be prepared; the message says why.
     """
-    path = folder / f"{_key(case, image_size)}.npz"
+    policy = policy or RoiPolicy()
+    path = folder / f"{_key(case, image_size, policy)}.npz"
     cached = _read(path)
     if cached is not None:
         return cached
     from breastpredict.her2.inputs import prepare_case
 
     prepared = prepare_case(
-        case.study, image_size=image_size, segmentation=case.segmentation, **case.reading
+        case.study,
+        image_size=image_size,
+        segmentation=case.segmentation,
+        roi=policy.roi,
+        margin=policy.margin,
+        **case.reading,
     )
     crop = Crop(np.asarray(prepared.image, dtype=np.float32), dict(prepared.features))
     with write_atomic(path) as temporary, open(temporary, "wb") as file:
@@ -62,8 +75,8 @@ def _read(path: Path) -> Crop | None:
         return None
 
 
-def _key(case: Her2Case, image_size: int) -> str:
-    reading = json.dumps(dict(case.reading), sort_keys=True)
+def _key(case: Her2Case, image_size: int, policy: RoiPolicy) -> str:
+    reading = json.dumps([dict(case.reading), policy.to_json()], sort_keys=True)
     digest = hashlib.sha256(f"{_PREPARATION} {image_size} {reading}".encode())
     files = list(source_files(case.study))
     if case.segmentation is not None:

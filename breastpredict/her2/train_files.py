@@ -30,7 +30,11 @@ SCORE_COLUMNS = (
     "score",
     "threshold",
     "above",
+    "fold",
 )
+"""``set`` is train, tuning or validation for the final models' scores, and out-of-fold for those of
+the cross-validation, which alone may serve analyses of training patients; ``fold`` is empty for the
+former, and ``label`` for a patient outside of the task."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +182,21 @@ def read_split(folder: Path) -> list[dict[str, str]]:
 def write_scores(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write scores.csv, one row per task and patient; see ``SCORE_COLUMNS``."""
     _write_csv(folder / "scores.csv", SCORE_COLUMNS, rows)
+
+
+def read_scores(path: Path) -> list[dict[str, str]]:
+    """The rows of a scores.csv.
+
+    Raises:
+        InputError: it is damaged or has other columns.
+    """
+    try:
+        rows = _read_csv(path)
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError("The table of scores is damaged", path=path) from error
+    if any(set(row) != set(SCORE_COLUMNS) or None in row.values() for row in rows):
+        raise InputError("The table of scores has other columns", path=path)
+    return rows
 
 
 def write_local_patients(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from breastpredict.learning.calibration import Calibration, prior_shift
 from breastpredict.learning.config import TrainConfig
 from breastpredict.learning.examples import BinaryTask, CaseScore, EpochRecord, Example
 from breastpredict.learning.ranges import training_ranges
-from breastpredict.learning.split import check_disjoint, stratified_split
+from breastpredict.learning.split import check_disjoint, stratified_folds, stratified_split
 
 __all__ = [
     "BinaryTask",
@@ -20,6 +20,7 @@ __all__ = [
     "TrainConfig",
     "check_disjoint",
     "prior_shift",
+    "stratified_folds",
     "stratified_split",
     "training_ranges",
 ]

@@ -26,12 +26,16 @@ class TrainConfig:
         balance: how the smaller class is given weight: ``"loss"`` (its loss is multiplied),
             ``"sampler"`` (it is drawn more often) or ``"none"``. The output is corrected back to
             the training prevalence in every case (``breastpredict.learning.calibration``).
+        flips: mirror both axes and turn by quarters; off where left and right or up and down mean
+            something.
         rotation_deg: rotations within ± this angle, besides flips and quarter turns.
         gain: contrast is multiplied by 1 ± this.
         offset: intensity (range -1 to 1) is shifted by ± this.
         noise: largest standard deviation of added Gaussian noise.
         seed: seed of everything random.
         workers: processes that load data; no effect on the result.
+        mixed_precision: float16 where it is safe, with scaled gradients; on CUDA only, of no effect
+            on a CPU. Not bitwise repeatable.
         device: ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"`` ...
     """
 
@@ -45,12 +49,14 @@ class TrainConfig:
     dropout: float = 0.0
     drop_path: float = 0.1
     balance: Literal["loss", "sampler", "none"] = "loss"
+    flips: bool = True
     rotation_deg: float = 10.0
     gain: float = 0.1
     offset: float = 0.1
     noise: float = 0.02
     seed: int = 0
     workers: int = 0
+    mixed_precision: bool = False
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -62,6 +68,9 @@ class TrainConfig:
         for name in ("weight_decay", "warmup_epochs", "patience", "workers", "seed"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must not be negative")
+        for name in ("rotation_deg", "gain", "offset", "noise"):
+            if not 0 <= getattr(self, name) <= (180 if name == "rotation_deg" else 1):
+                raise InputError(f"{name} is {getattr(self, name)}, which is out of range")
         for name in ("averaging", "dropout", "drop_path"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be in 0 to below 1")

@@ -20,6 +20,8 @@ from monai.transforms.intensity.array import (
     RandShiftIntensity,
 )
 from monai.transforms.spatial.array import RandFlip, RandRotate, RandRotate90
+from monai.transforms.transform import Randomizable
+from monai.utils.misc import MAX_SEED
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from breastpredict.learning.config import TrainConfig
@@ -33,11 +35,13 @@ ORDER, AUGMENTATION, DROPOUT = range(3)
 
 def augmentation(config: TrainConfig) -> Compose:
     """Both flips, quarter turns, small rotations and intensity jitter of one image [C, S, S]."""
-    steps: list[Any] = [
-        RandFlip(prob=0.5, spatial_axis=0),
-        RandFlip(prob=0.5, spatial_axis=1),
-        RandRotate90(prob=0.5, max_k=3),
-    ]
+    steps: list[Any] = []
+    if config.flips:
+        steps += [
+            RandFlip(prob=0.5, spatial_axis=0),
+            RandFlip(prob=0.5, spatial_axis=1),
+            RandRotate90(prob=0.5, max_k=3),
+        ]
     if config.rotation_deg > 0:
         angle = math.radians(config.rotation_deg)
         steps.append(RandRotate(range_x=angle, prob=0.5, padding_mode="reflection"))
@@ -51,13 +55,18 @@ def augmentation(config: TrainConfig) -> Compose:
 
 
 class ExampleDataset(Dataset[Batch]):
-    """Examples as MONAI's engines take them: ``image`` [C, S, S] and ``label`` [1], float32."""
+    """Examples as MONAI's engines take them: ``image`` [C, S, S] and ``label`` [1], float32.
+
+    ``index`` says which example it is.
+    """
 
     def __init__(
         self, examples: Sequence[Example], augment: Compose | None = None, *, seed: int = 0
     ) -> None:
         self.examples = examples
         self.augment = augment
+        if augment is not None:
+            augment.set_random_state(seed=0)  # gives every step a state of its own
         self.seed = seed
         self.epoch = 0
 
@@ -68,11 +77,10 @@ class ExampleDataset(Dataset[Batch]):
         example = self.examples[index]
         image = torch.from_numpy(np.ascontiguousarray(example.image, dtype=np.float32))
         if self.augment is not None:
-            self.augment.set_random_state(
-                seed=stream_seed(self.seed, AUGMENTATION, self.epoch, index)
-            )
+            reseed(self.augment, stream_seed(self.seed, AUGMENTATION, self.epoch, index))
             image = torch.as_tensor(self.augment(image))
-        return {"image": image, "label": torch.tensor([float(example.label)])}
+        label = torch.tensor([float(example.label)])
+        return {"image": image, "label": label, "index": torch.tensor(index)}
 
 
 class EpochSampler(Sampler[int]):
@@ -124,6 +132,22 @@ def plain_loader(examples: Sequence[Example], batch_size: int) -> DataLoader[Bat
         batch_size=batch_size,
         generator=torch.Generator().manual_seed(0),
     )
+
+
+def reseed(augment: Compose, seed: int) -> None:
+    """What ``augment.set_random_state(seed)`` does, in a thirtieth of the time.
+
+    MONAI makes new states, which draw entropy before they take the seed; here those that are there
+    (``set_random_state`` was called once) take it.
+    """
+    augment.R.seed(seed)
+    for step in augment.transforms:
+        if isinstance(step, Randomizable):
+            own = int(augment.R.randint(MAX_SEED, dtype="uint32"))
+            if type(step).set_random_state is Randomizable.set_random_state:
+                step.R.seed(own)
+            else:
+                step.set_random_state(seed=own)
 
 
 def stream_seed(*parts: int) -> int:

@@ -24,6 +24,7 @@ from breastpredict.files import write_text
 from breastpredict.learning import checkpoint, network_parts
 from breastpredict.learning.calibration import calibration_of
 from breastpredict.learning.config import TrainConfig
+from breastpredict.learning.curve import SMOOTHED_EPOCHS, best_record, smoothed_auc
 from breastpredict.learning.data import (
     DROPOUT,
     Batch,
@@ -38,9 +39,6 @@ from breastpredict.learning.examples import (
     history_csv,
 )
 from breastpredict.stats import roc_auc
-
-SMOOTHED_EPOCHS = 5
-"""An epoch is judged by the mean tuning area of this many epochs up to it."""
 
 GRADIENT_NORM = 1.0
 """Gradients are clipped to this norm: small transformers trained from scratch diverge without."""
@@ -94,6 +92,7 @@ def fit(
         optimizer=optimizer,
         loss_function=_loss(train, config),
         decollate=False,
+        amp=config.mixed_precision and device.type == "cuda",
     )
     trainer.logger.setLevel(logging.CRITICAL)  # what goes wrong is raised; do not print it as well
     trainer.load_state_dict(
@@ -138,6 +137,8 @@ def fit(
             engine.terminate()
 
     def clip(_: Engine) -> None:
+        if trainer.amp and trainer.scaler is not None:  # gradients are multiplied until here
+            trainer.scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
 
     trainer.add_event_handler(Events.EPOCH_STARTED, start)
@@ -231,19 +232,10 @@ def _judged(record: EpochRecord, rate: float, history: Sequence[EpochRecord]) ->
 
 
 def _merit(history: Sequence[EpochRecord]) -> tuple[float, float]:
-    """How good the last epoch of a history is; larger is better.
-
-    A small tuning set has lucky epochs, so the areas of the last few are averaged. Epochs before
-    the first count as chance: an untrained network may be lucky, too.
-    """
+    """How good the last epoch of a history is; larger is better."""
     recent = history[-SMOOTHED_EPOCHS:]
-    missing = SMOOTHED_EPOCHS - len(recent)
-    area = (sum(record.tuning_auc for record in recent) + 0.5 * missing) / SMOOTHED_EPOCHS
-    return area, -sum(record.tuning_loss for record in recent) / len(recent)
-
-
-def best_record(history: Sequence[EpochRecord]) -> EpochRecord:
-    return next(record for record in reversed(history) if record.best)
+    loss = sum(record.tuning_loss for record in recent) / len(recent)
+    return smoothed_auc(history), -loss
 
 
 def _finished(state: checkpoint.TrainingState, config: TrainConfig) -> bool:

@@ -45,6 +45,39 @@ def stratified_split(strata: Mapping[str, str], fraction: float, *, seed: int) -
     return apart
 
 
+def stratified_folds(strata: Mapping[str, str], folds: int, *, seed: int) -> dict[str, int]:
+    """Fold of every patient, from 1: each holds as many of every stratum, give or take one.
+
+    Args:
+        strata: stratum (class) of every patient; as in `stratified_split` their order is of no
+            effect.
+        folds: number of folds, at least 2.
+        seed: seed of the draw.
+
+    Raises:
+        InputError: fewer than two folds, or a stratum with fewer patients than folds.
+    """
+    if folds < 2:
+        raise InputError(f"{folds} fold(s) leave nobody to train on; give at least 2")
+    members: dict[str, list[str]] = defaultdict(list)
+    for patient in sorted(strata):
+        members[strata[patient]].append(patient)
+    rng = np.random.default_rng(seed)
+    found: dict[str, int] = {}
+    start = 0  # where the last stratum ended: else the first folds would be the largest
+    for stratum in sorted(members):
+        patients = members[stratum]
+        if len(patients) < folds:
+            raise InputError(
+                f"Class {stratum!r} has {len(patients)} patients, fewer than {folds} folds",
+                remedy="Use fewer folds",
+            )
+        for place, index in enumerate(rng.permutation(len(patients)), start=start):
+            found[patients[index]] = place % folds + 1
+        start = (start + len(patients)) % folds
+    return found
+
+
 def check_disjoint(sides: Mapping[str, Iterable[str]]) -> None:
     """Refuse a split in which a patient is on more than one side, or twice on one.
 

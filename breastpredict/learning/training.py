@@ -22,9 +22,11 @@ from monai.utils.misc import set_determinism
 
 from breastpredict import __version__
 from breastpredict.errors import InputError
+from breastpredict.files import write_text
 from breastpredict.learning import network_parts
 from breastpredict.learning.calibration import Calibration, calibration_of
 from breastpredict.learning.config import TrainConfig
+from breastpredict.learning.curve import best_record, learning_curve_csv, learning_curve_svg
 from breastpredict.learning.examples import (
     BinaryTask,
     CaseScore,
@@ -32,10 +34,10 @@ from breastpredict.learning.examples import (
     EpochRecord,
     Example,
 )
-from breastpredict.learning.fitting import OnEpoch, best_record, fit, probabilities
+from breastpredict.learning.fitting import OnEpoch, fit, probabilities
 from breastpredict.learning.split import check_disjoint, strata_of, stratified_split
 from breastpredict.models import build_vit, initialise, save_bundle
-from breastpredict.stats import Estimate, roc_auc, youden_threshold
+from breastpredict.stats import Estimate, binary_metrics, roc_auc, youden_threshold
 
 TUNING_FRACTION = 0.2
 """Share of the 80 % on which the epoch and the threshold are chosen."""
@@ -76,8 +78,10 @@ def train_binary(
     tuning: Collection[str] | None = None,
     synthetic: bool,
     training_data: Mapping[str, Any],
+    about: Mapping[str, Any] | None = None,
     resume: bool = False,
     on_epoch: OnEpoch | None = None,
+    figure: bool = True,
 ) -> BinaryRun:
     """Train, choose epoch and threshold, calibrate, score every case, save the bundle.
 
@@ -94,9 +98,11 @@ def train_binary(
             ``TUNING_FRACTION`` of them.
         synthetic: the examples are phantoms; the bundle says so wherever it is used.
         training_data: see ``training_ranges``; the gates compare new cases with it.
+        about: more for the bundle's metadata, such as what the images show and where from.
         resume: go on from the checkpoint where there is one; at most one epoch is repeated. On one
             machine the result is bitwise that of an uninterrupted run.
         on_epoch: called after each epoch, once its checkpoint is on disk.
+        figure: draw the learning curve, where matplotlib is installed.
 
     Raises:
         InputError: a class is missing from a set, a patient is on two sides, the images are not of
@@ -105,7 +111,7 @@ def train_binary(
     config = config or TrainConfig()
     sets = _sets(examples, holdout, tuning, config.seed)
     _check_images(sets, network)
-    device = _device(config.device)
+    device = device_of(config.device)
     before = get_track_meta()
     set_determinism(seed=config.seed)
     set_track_meta(False)  # plain tensors: the images carry no geometry here
@@ -117,10 +123,11 @@ def train_binary(
             network,
             weights,
             config,
-            {"synthetic": synthetic, "training_data": dict(training_data)},
+            {"synthetic": synthetic, "training_data": dict(training_data), **(about or {})},
             resume,
             on_epoch,
             device,
+            figure,
         )
     finally:
         set_track_meta(before)
@@ -138,6 +145,7 @@ def _train(
     resume: bool,
     on_epoch: OnEpoch | None,
     device: torch.device,
+    figure: bool,
 ) -> BinaryRun:
     model = build_vit(**network)
     initialisation = initialise(model, weights)
@@ -171,6 +179,12 @@ def _train(
     threshold = youden_threshold([s.label for s in chosen_on], [s.score for s in chosen_on])
     auc = _areas(scores)
     bundle = run_dir / task.name
+    documents = {"learning_curve.csv": learning_curve_csv(state.history)}
+    drawn = learning_curve_svg(state.history) if figure else None
+    if drawn is not None:
+        documents["learning_curve.svg"] = drawn
+    for name, text in documents.items():
+        write_text(run_dir / "training" / task.name / name, text)
     save_bundle(
         bundle,
         model.cpu(),
@@ -186,16 +200,21 @@ def _train(
             "calibration": calibration.to_json(),
             "counts": {name: _counts(members) for name, members in sets.items()},
             "auc": {name: area._asdict() for name, area in auc.items()},
+            "metrics": {
+                name: _metrics([s for s in scores if s.set == name], threshold) for name in auc
+            },
             "seed": config.seed,
             "config": config.to_json(),
             "epochs_trained": state.epoch,
             "best_epoch": best_record(state.history).epoch,
             "initialisation": _plain(initialisation),
             "device": device.type,
+            "mixed_precision": config.mixed_precision and device.type == "cuda",
             "threads": torch.get_num_threads(),
             "versions": versions(),
             **metadata,
         },
+        documents=documents,
     )
     return BinaryRun(task, bundle, threshold, calibration, scores, auc, tuple(state.history))
 
@@ -249,7 +268,8 @@ def _check_images(sets: Mapping[CaseSet, Sequence[Example]], network: Mapping[st
                 )
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
+    """The device of that name, or an InputError where it is absent."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -269,6 +289,21 @@ def _areas(scores: Sequence[CaseScore]) -> dict[CaseSet, Estimate]:
         if {s.label for s in members} == {0, 1}:
             areas[name] = roc_auc([s.label for s in members], [s.score for s in members])
     return areas
+
+
+def _metrics(members: Sequence[CaseScore], threshold: float) -> dict[str, Any]:
+    """What the model card says of a set: n, AUC, sensitivity and specificity with intervals."""
+    labels = np.array([s.label for s in members])
+    scores = np.array([s.score for s in members])
+    cut = binary_metrics(labels, scores, threshold)
+    return {
+        "n": len(members),
+        "auc": roc_auc(labels, scores)._asdict(),
+        "sensitivity": cut.sensitivity._asdict(),
+        "specificity": cut.specificity._asdict(),
+        "brier": float(np.mean((scores - labels) ** 2)),
+        "threshold": threshold,
+    }
 
 
 def _counts(members: Sequence[Example]) -> dict[str, int]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from breastpredict.models.bundle import (
     Bundle,
+    copy_bundle,
     load_bundle,
     read_bundle_metadata,
     save_bundle,
@@ -30,6 +31,7 @@ __all__ = [
     "WeightsRecord",
     "build_vit",
     "check_network",
+    "copy_bundle",
     "initialise",
     "load_bundle",
     "predict_with_map",

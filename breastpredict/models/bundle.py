@@ -4,7 +4,9 @@
 
     her2_zero_vs_rest/
       LICENSE  docs/README.md  models/model.safetensors
-      configs/metadata.json  configs/inference.json  configs/metadata.schema.json  logging.conf
+      configs/metadata.json  configs/metadata.schema.json  configs/logging.conf
+      configs/inference.json  configs/train.json  configs/multi_gpu_train.json
+      configs/evaluate.json
 
 ``python -m monai.bundle verify_metadata`` and ``run`` work on it. A bundle's configuration can name
 any callable (``$`` is eval, ``_target_`` calls), so predicting reads only ``metadata.json``, as
@@ -14,6 +16,7 @@ plain JSON, and the weights, as safetensors whose SHA-256 that file states.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,9 +24,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from breastpredict import RESEARCH_USE_ONLY, SYNTHETIC_WARNING, __version__
+from breastpredict import RESEARCH_USE_ONLY, __version__
 from breastpredict.errors import InputError
 from breastpredict.files import write_folder
+from breastpredict.models.card import INTENDED_USE, card
 from breastpredict.models.network import check_network
 from breastpredict.models.weights import read_safetensors, sha256_of
 
@@ -33,7 +37,16 @@ if TYPE_CHECKING:
 
 WEIGHTS = "models/model.safetensors"
 METADATA = "configs/metadata.json"
+CURVE = "learning_curve"
 _BLOCK = "breastpredict"
+_CONFIGS = (
+    "inference.json",
+    "train.json",
+    "multi_gpu_train.json",
+    "evaluate.json",
+    "metadata.schema.json",
+    "logging.conf",
+)
 _MAXIMUM_METADATA = 10_000_000  # bytes; a real one has some thousand
 _REMEDY = "Use a bundle made by 'breastpredict her2 train', unchanged"
 
@@ -62,7 +75,12 @@ class Bundle:
 
 
 def save_bundle(
-    folder: Path, model: nn.Module, *, network: Mapping[str, Any], metadata: Mapping[str, Any]
+    folder: Path,
+    model: nn.Module,
+    *,
+    network: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    documents: Mapping[str, str] | None = None,
 ) -> Path:
     """Write a model as a bundle; the folder appears whole or not at all.
 
@@ -72,6 +90,7 @@ def save_bundle(
         network: see ``VIT_TINY``.
         metadata: the ``breastpredict`` block: task, positive_class, negative_class, threshold,
             prevalence, calibration, synthetic, training_data, counts, seed, ...
+        documents: name → text of what goes beside the model card, such as the learning curve.
 
     Raises:
         InputError: the folder holds something that is no bundle.
@@ -88,17 +107,74 @@ def save_bundle(
         state = {key: value.detach().contiguous() for key, value in model.state_dict().items()}
         save_file(state, temporary / WEIGHTS)
         whole = _metadata(network, metadata, sha256_of(temporary / WEIGHTS))
-        _write_json(temporary / METADATA, whole)
-        source = files("breastpredict.models") / "bundle_files"
-        for name, target in (
-            ("inference.json", "configs/inference.json"),
-            ("metadata.schema.json", "configs/metadata.schema.json"),
-            ("logging.conf", "configs/logging.conf"),
-            ("LICENSE", "LICENSE"),
-        ):
-            (temporary / target).write_text((source / name).read_text("utf-8"), "utf-8")
-        (temporary / "docs" / "README.md").write_text(_card(whole), "utf-8")
+        for name, text in (documents or {}).items():
+            (temporary / "docs" / name).write_text(text, "utf-8")
+        _write_rest(temporary, whole)
     return folder
+
+
+def copy_bundle(
+    source: Path,
+    target: Path,
+    changes: Mapping[str, Any] | None = None,
+    change: str = "",
+) -> Path:
+    """A new version of a bundle with the same weights, or an exact copy where nothing changes.
+
+    Args:
+        source: the bundle; not touched.
+        target: a new folder.
+        changes: of the ``breastpredict`` block.
+        change: one line for the changelog.
+
+    Raises:
+        InputError: no bundle, or weights that are not those it was saved with.
+    """
+    metadata = read_bundle_metadata(source)
+    block = metadata[_BLOCK]
+    if sha256_of(source / WEIGHTS) != block["weights_sha256"]:
+        raise InputError(
+            "The weights do not match the hash in the bundle's metadata: they were changed",
+            path=source / WEIGHTS,
+            remedy=_REMEDY,
+        )
+    with write_folder(target) as temporary:
+        if changes is None:
+            shutil.copytree(source, temporary, dirs_exist_ok=True)
+            return target
+        for name in ("configs", "docs", "models"):
+            (temporary / name).mkdir()
+        shutil.copyfile(source / WEIGHTS, temporary / WEIGHTS)
+        for path in (source / "docs").glob(f"{CURVE}.*"):
+            shutil.copyfile(path, temporary / "docs" / path.name)
+        old = str(metadata["version"])
+        new = _next_version(old)
+        parent = {"version": old, "metadata_sha256": sha256_of(source / METADATA)}
+        metadata["version"] = new
+        metadata["changelog"] = {new: change, **metadata.get("changelog", {})}
+        metadata[_BLOCK] = {**block, **changes, "parent": parent}
+        _write_rest(temporary, metadata)
+    return target
+
+
+def _next_version(version: str) -> str:
+    """The next minor version."""
+    try:
+        major, minor, _ = (int(part) for part in version.split(".")[:3])
+    except ValueError as error:
+        raise InputError(f"The bundle's version {version[:40]!r} is none") from error
+    return f"{major}.{minor + 1}.0"
+
+
+def _write_rest(folder: Path, metadata: Mapping[str, Any]) -> None:
+    """Metadata, configurations, licence and card of a bundle whose weights are there."""
+    _write_json(folder / METADATA, metadata)
+    source = files("breastpredict.models") / "bundle_files"
+    for name in _CONFIGS:
+        (folder / "configs" / name).write_text((source / name).read_text("utf-8"), "utf-8")
+    (folder / "LICENSE").write_text((source / "LICENSE").read_text("utf-8"), "utf-8")
+    figure = f"{CURVE}.svg" if (folder / "docs" / f"{CURVE}.svg").is_file() else None
+    (folder / "docs" / "README.md").write_text(card(metadata, figure), "utf-8")
 
 
 def read_bundle_metadata(folder: Path) -> dict[str, Any]:
@@ -205,7 +281,7 @@ def _metadata(network: Mapping[str, Any], block: Mapping[str, Any], digest: str)
         "description": f"Vision Transformer on the largest tumour slice. {RESEARCH_USE_ONLY}",
         "authors": "trained on the user's own cohort with BreastPredict",
         "copyright": "the owner of the training data",
-        "intended_use": RESEARCH_USE_ONLY,
+        "intended_use": f"{INTENDED_USE} {RESEARCH_USE_ONLY}",
         "network_data_format": {
             "inputs": {
                 "image": {
@@ -235,36 +311,6 @@ def _metadata(network: Mapping[str, Any], block: Mapping[str, Any], digest: str)
         },
         _BLOCK: {**block, "network": dict(network), "weights_sha256": digest},
     }
-
-
-def _card(metadata: Mapping[str, Any]) -> str:
-    """The short model card in docs/README.md."""
-    block = metadata[_BLOCK]
-    lines = [
-        f"# {block.get('task', 'model')}",
-        "",
-        f"**{RESEARCH_USE_ONLY}**",
-        *(["", f"**{SYNTHETIC_WARNING}**"] if block.get("synthetic") else []),
-        "",
-        f"- Positive class (what the score points to): {block.get('positive_class')}",
-        f"- Negative class: {block.get('negative_class')}",
-        f"- Threshold: {block.get('threshold')}",
-        f"- Training prevalence of the positive class: {block.get('prevalence')}",
-        f"- Calibration: {json.dumps(block.get('calibration'))}",
-        f"- Cases: {json.dumps(block.get('counts'))}",
-        f"- Started from: {json.dumps(block.get('initialisation'))}",
-        f"- Weights SHA-256: {block['weights_sha256']}",
-        "",
-        "Run on a folder of network inputs (`.npy`, float32, [channels, size, size], -1 to 1):",
-        "",
-        "```sh",
-        "python -m monai.bundle run --config_file configs/inference.json \\",
-        "  --bundle_root . --dataset_dir INPUTS --output_dir OUT",
-        "python -m monai.bundle verify_metadata --meta_file configs/metadata.json \\",
-        "  --filepath configs/metadata.schema.json",
-        "```",
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def _no_constant(name: str) -> None:

@@ -20,7 +20,6 @@ from breastpredict.her2 import (
     Her2Model,
     Her2Prediction,
     PreparedCase,
-    prepare_case,
 )
 from breastpredict.her2.predict import Explain
 from breastpredict.study.case_output import write_case, write_refused
@@ -104,12 +103,7 @@ def predict_one(
     try:
         if case.segmentation is None:
             raise InputError("The case has no segmentation", path=case.study)
-        prepared = prepare_case(
-            case.study,
-            image_size=model.image_size,
-            segmentation=case.segmentation,
-            **case.reading,
-        )
+        prepared = model.prepare(case.study, segmentation=case.segmentation, **case.reading)
         prediction = model.predict(prepared, explain, override_gates)
         write_case(results.folder / key, prediction)
     except GateRefusal as refusal:

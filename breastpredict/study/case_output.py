@@ -228,6 +228,7 @@ def _numbers(prediction: Her2Prediction) -> dict[str, Any]:
                 "threshold": s.threshold,
                 "above": s.above,
                 "calibrated": s.calibrated,
+                **({"calibration": s.calibration} if s.calibration else {}),
             }
             for s in prediction.scores
         ],

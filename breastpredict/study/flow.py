@@ -123,7 +123,8 @@ def read_sets(run: Path) -> dict[str, str]:
 
 
 _WIDTH, _LINE, _PAD, _GAP = 260, 18, 10, 26
-_CHARACTERS = 36
+_ASIDE = 40  # a box that stands aside is so much narrower, as the template draws it
+_LETTER = 7.4  # pixels, on average, of the widest common sans-serif at the template's size
 
 
 def _exclusion(case: Her2Case) -> str:
@@ -147,7 +148,7 @@ def _boxes(flow: CohortFlow) -> list[dict[str, Any]]:
     if flow.sets:
         boxes.append(_box("Sets", flow.sets))
     if flow.failed:
-        boxes.append(_box("Refused or failed", flow.failed, aside=True))
+        boxes.append(_box("Without a prediction", flow.failed, aside=True))
         boxes.append(_box("Predicted", {"patients": flow.included - sum(flow.failed.values())}))
     return boxes
 
@@ -155,7 +156,8 @@ def _boxes(flow: CohortFlow) -> list[dict[str, Any]]:
 def _box(title: str, counts: Mapping[str, int], aside: bool = False) -> dict[str, Any]:
     from textwrap import wrap
 
-    lines = [(line, True) for line in wrap(title, _CHARACTERS - 4) or [" "]]
+    letters = int((_WIDTH - 2 * _PAD - (_ASIDE if aside else 0)) / _LETTER)
+    lines = [(line, True) for line in wrap(title, letters - 4) or [" "]]
     for name, number in counts.items():
-        lines += [(line, False) for line in wrap(f"{name}: {number}", _CHARACTERS)]
+        lines += [(line, False) for line in wrap(f"{name}: {number}", letters)]
     return {"lines": lines, "aside": aside}

@@ -9,7 +9,7 @@ from typing import Any
 
 from breastpredict.dicom import Study
 from breastpredict.errors import GateRefusal
-from breastpredict.her2 import Her2Model, Her2Prediction, PreparedCase, prepare_case
+from breastpredict.her2 import Her2Model, Her2Prediction, PreparedCase
 from breastpredict.her2.predict import Explain
 from breastpredict.study.batch import prediction_row
 from breastpredict.study.case_output import write_case, write_refused
@@ -37,7 +37,7 @@ def predict_case(
         explain: the map; None for none.
         override_gates: gates that may not refuse this case.
         progress: called with steps done, steps in all and what is being done.
-        reading: the other arguments of `breastpredict.her2.prepare_case`.
+        reading: the other arguments of `breastpredict.her2.Her2Model.prepare`.
 
     Raises:
         InputError: unusable input.
@@ -47,7 +47,7 @@ def predict_case(
     prepared: PreparedCase | None = None
     try:
         say(0, 3, "reading")
-        prepared = prepare_case(case, image_size=model.image_size, **reading)
+        prepared = model.prepare(case, **reading)
         say(1, 3, "predicting")
         prediction = model.predict(prepared, explain, override_gates)
     except GateRefusal as refusal:

@@ -103,6 +103,23 @@ class Results:
         _update(self.folder / ".ledger.csv", LEDGER, key, entry)
 
 
+def read_results(
+    folder: str | os.PathLike[str],
+) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """The rows of predictions.csv and of failures.csv of a folder that is only read.
+
+    Raises:
+        InputError: no such folder, neither table in it, or a table that was changed.
+    """
+    path = Path(folder)
+    tables = [path / "predictions.csv", path / "failures.csv"]
+    if not any(table.is_file() for table in tables):
+        raise InputError(
+            "The folder holds no predictions", path=path, remedy="Make them with: her2 batch"
+        )
+    return _read(tables[0], PREDICTIONS), _read(tables[1], FAILURES)
+
+
 def safe_cell(value: Any) -> str:
     """A cell that no spreadsheet runs as a formula; `plain_cell` gives the text back."""
     text = "" if value is None else str(value)

@@ -23,7 +23,7 @@ from breastpredict.dicom import (
 )
 from breastpredict.errors import InputError
 from breastpredict.files import write_atomic
-from breastpredict.her2.inputs import DEFAULT_MARGIN, OutlinedBy, Point, delineate, reference_phase
+from breastpredict.her2.inputs import OutlinedBy, Point, delineate, reference_phase
 from breastpredict.her2.predict import Explain
 from breastpredict.imaging import BoxedMask, largest_lesion
 from breastpredict.worker.server import Handler, Progress
@@ -175,7 +175,7 @@ class Commands:
         folder: str,
         outlined_by: OutlinedBy = "mask",
         slice_index: int | None = None,
-        margin: float = DEFAULT_MARGIN,
+        margin: float | None = None,
         device: str = "auto",
         explain: Explain | None = "attention",
         override_gates: Sequence[str] = (),
