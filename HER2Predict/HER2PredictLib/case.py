@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import slicer
 
@@ -19,6 +19,9 @@ from . import overlay_nodes, region_nodes, result_nodes, study_nodes, tumour_nod
 from .geometry import flipped
 from .parameters import LARGEST, HER2PredictParameterNode, is_set
 from .tasks import Tasks
+
+if TYPE_CHECKING:
+    from breastpredict.her2.roi_policy import RoiKind, RoiPolicy
 
 Failed = Callable[[Exception], None]
 Done = Callable[[], None]
@@ -44,6 +47,7 @@ class Case:
         self.region_problem = ""
         self.tumour_warnings: list[str] = []
         self._mask_hash = ""
+        self._kind_of_run: tuple[str, RoiKind] = ("", "square")
 
     # What is known
 
@@ -227,13 +231,29 @@ class Case:
                 place = json.dumps([mask.start, mask.inside.shape])
                 digest = hashlib.sha256(place.encode() + mask.inside.tobytes())
                 self._mask_hash = digest.hexdigest()
-                self.region = region_nodes.region_of(mask, p.margin, p.sliceIndex)
+                self.region = region_nodes.region_of(
+                    mask, self._policy(), p.sliceIndex, self.laterality
+                )
         except (BreastPredictError, ValueError) as error:
             self.region_problem = str(error)
         if self.region is not None:
             p.region = region_nodes.show_region(p.region, self.region)
         elif p.region is not None:
             slicer.mrmlScene.RemoveNode(p.region)
+
+    def _policy(self) -> RoiPolicy:
+        """What the chosen run's networks see of a slice, with the reader's margin."""
+        from breastpredict.errors import BreastPredictError
+        from breastpredict.her2 import describe_run
+        from breastpredict.her2.roi_policy import RoiPolicy
+
+        run, margin = str(self.parameters.run), self.parameters.margin
+        if self._kind_of_run[0] != run:
+            try:
+                self._kind_of_run = (run, describe_run(run)["input"]["roi"])
+            except BreastPredictError:  # no run is chosen yet, or none that can be used
+                return RoiPolicy(margin=margin)
+        return RoiPolicy(self._kind_of_run[1], margin)
 
     # Prediction
 

@@ -109,7 +109,7 @@ class Panel:
         p = self.case.parameters
         now = {
             "segmentation": p.segmentation,
-            "region": (p.segmentID, p.margin, p.sliceIndex, p.early),
+            "region": (p.segmentID, p.margin, p.sliceIndex, p.early, p.run),
             "map": (p.map, p.colour, p.threshold),
             "opacity": (p.map, p.opacity),
         }

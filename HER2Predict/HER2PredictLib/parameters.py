@@ -38,7 +38,9 @@ class HER2PredictParameterNode:
         outlinedBy: how the tumour was first outlined: "mask" (drawn or imported), "point", "box".
         point, box: where to delineate.
         region: shows the network's square.
-        margin: around the tumour, as a share of its longer side.
+        margin: around the tumour, as a share of its longer side; that of the training, until the
+            reader changes it.
+        marginOf: the run that ``margin`` was taken from.
         sliceIndex: from 0 along k of the early phase, or `LARGEST`.
         run: folder of the trained bundles.
         device: "auto", or as torch names it.
@@ -67,7 +69,8 @@ class HER2PredictParameterNode:
     point: vtkMRMLMarkupsFiducialNode
     box: vtkMRMLMarkupsROINode
     region: vtkMRMLMarkupsROINode
-    margin: Annotated[float, WithinRange(0, 2)] = 0.2
+    margin: Annotated[float, WithinRange(0, 5)] = 0.2
+    marginOf: str
     sliceIndex: Annotated[int, WithinRange(LARGEST, 9999)] = LARGEST
     run: Path
     device: Annotated[str, Default("auto")]

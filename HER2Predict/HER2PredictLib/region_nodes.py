@@ -13,6 +13,7 @@ from .geometry import FLIP, flipped
 from .parameters import LARGEST
 
 if TYPE_CHECKING:
+    from breastpredict.her2.roi_policy import RoiPolicy
     from breastpredict.imaging import BoxedMask, SquareROI
 
 
@@ -40,17 +41,28 @@ class Region:
         return flipped(self.roi.geometry.index_to_physical(index).tolist())
 
 
-def region_of(mask: BoxedMask, margin: float, slice_index: int = LARGEST) -> Region:
-    """The square around the largest lesion on its largest, or on the chosen, cross-section.
+def region_of(
+    mask: BoxedMask,
+    policy: RoiPolicy,
+    slice_index: int = LARGEST,
+    laterality: str | None = None,
+) -> Region:
+    """The network's square for the largest lesion on its largest, or on the chosen, cross-section.
+
+    Args:
+        mask: the tumour.
+        policy: what of the slice the networks were trained on, with the reader's margin.
+        slice_index: from 0 along k, or `LARGEST`.
+        laterality: of the acquisition.
 
     Raises:
         InputError: the lesion is not on the chosen slice.
     """
-    from breastpredict.imaging import SquareROI, largest_lesion, largest_slice, section
+    from breastpredict.imaging import largest_lesion, largest_slice, section
 
     lesion = largest_lesion(mask)
     found = largest_slice(lesion) if slice_index == LARGEST else section(lesion, slice_index)
-    roi = SquareROI.around(lesion, found.index, margin)
+    roi = policy.region(lesion, found.index, laterality)
     slices = lesion.slices
     return Region(roi, found.area_mm2, lesion.volume_mm3, slices[0], slices[-1])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -56,15 +57,24 @@ def chromium() -> str:
     pytest.skip(message)
 
 
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
+@contextmanager
+def on_one_thread() -> Iterator[None]:
     """Torch on one thread: to tiny networks more are of no use, and cost much on a busy machine."""
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """A whole file with torch on one thread."""
+    with on_one_thread():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -92,5 +102,6 @@ def learnt_run(learnt_cohort: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
     run = tmp_path_factory.mktemp("learns") / "run"
     config = Her2TrainConfig(preset="reduced", weights="none", epochs=60, device="cpu", seed=7)
-    train_her2(read_cohort(learnt_cohort), run, config)
+    with on_one_thread():
+        train_her2(read_cohort(learnt_cohort), run, config)
     return run

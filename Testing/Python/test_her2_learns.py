@@ -24,6 +24,7 @@ from label_shuffles import shuffled
 
 CONFIG = Her2TrainConfig(preset="reduced", weights="none", epochs=60, device="cpu", seed=7)
 Prepared = list[PreparedCase]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
