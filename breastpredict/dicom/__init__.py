@@ -15,6 +15,13 @@ from breastpredict.dicom.study import (
     RejectedSeries,
     Study,
 )
+from breastpredict.dicom.ultrasound import (
+    UltrasoundImage,
+    join_masks,
+    read_ultrasound,
+)
+from breastpredict.dicom.ultrasound_deidentify import review_picture, write_deidentified
+from breastpredict.dicom.ultrasound_inspect import describe_ultrasound
 from breastpredict.dicom.write_pm import write_parametric_map
 from breastpredict.dicom.write_sc import write_capture
 from breastpredict.dicom.write_seg import write_segmentation
@@ -31,16 +38,22 @@ __all__ = [
     "Provenance",
     "RejectedSeries",
     "Study",
+    "UltrasoundImage",
     "Written",
+    "describe_ultrasound",
     "index_folder",
     "inspect_folder",
     "inspect_text",
+    "join_masks",
     "read_mask",
     "read_study",
+    "read_ultrasound",
+    "review_picture",
     "source_files",
     "study_from_volumes",
     "study_summary",
     "write_capture",
+    "write_deidentified",
     "write_parametric_map",
     "write_report",
     "write_segmentation",

@@ -19,6 +19,7 @@ from breastpredict.dicom.loaded import is_phase_table, study_from_table, table_f
 from breastpredict.dicom.phases import Volume, split_series
 from breastpredict.dicom.repetitions import LeftOut
 from breastpredict.dicom.study import RejectedSeries, Study
+from breastpredict.dicom.ultrasound_pixels import is_ultrasound
 from breastpredict.errors import InputError
 
 _SEGMENTATIONS = (
@@ -129,11 +130,13 @@ def _study(root: Path, uid: str, headers: list[Header], ignored: int, listing: L
     volumes: list[Volume] = []
     damaged: list[tuple[Header, InputError]] = []
     segmentations: list[Path] = []
+    ultrasound: list[Path] = []
     for everything in series.values():
         # Each by its own class: a slice whose class is damaged takes no others with it.
         members = [h for h in everything if h.text("SOPClassUID") not in _SEGMENTATIONS]
         segmentations.extend(h.path for h in everything if h.text("SOPClassUID") in _SEGMENTATIONS)
-        frames, unused, errors = _frames(members)
+        ultrasound.extend(h.path for h in members if _is_ultrasound(h))
+        frames, unused, errors = _frames([h for h in members if not _is_ultrasound(h)])
         split = split_series(frames)
         volumes.extend(split.volumes)
         left.extend([*unused, *split.rejected])
@@ -184,6 +187,7 @@ def _study(root: Path, uid: str, headers: list[Header], ignored: int, listing: L
         source=listing.kind,
         notes=listing.notes,
         keep=listing.keep,
+        ultrasound=tuple(sorted(ultrasound)),
     )
 
 
@@ -254,6 +258,11 @@ def _without_copies(headers: Sequence[Header]) -> list[Header]:
             seen[uid] = replace(other, problem=problem)
             seen[str(header.path)] = replace(header, problem=problem)
     return list(seen.values())
+
+
+def _is_ultrasound(header: Header) -> bool:
+    kind, modality = header.text("SOPClassUID"), header.text("Modality")
+    return not header.problem and is_ultrasound(kind, modality)
 
 
 def _not_dce(header: Header) -> str:

@@ -13,6 +13,7 @@ from breastpredict import RESEARCH_USE_ONLY
 from breastpredict.dicom.index import index_folder
 from breastpredict.dicom.scan import PRIVATE
 from breastpredict.dicom.study import DceAcquisition, Study
+from breastpredict.dicom.ultrasound_inspect import ultrasound_lines, ultrasound_summaries
 
 
 def inspect_folder(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -43,7 +44,8 @@ def inspect_text(found: dict[str, Any]) -> str:
         lines.extend(f"  note: {note}" for note in study["notes"])
         for dce in study["dce"]:
             lines.extend(_acquisition_lines(dce))
-        if not study["dce"]:
+        lines.extend(ultrasound_lines(study))
+        if not study["dce"] and not study["ultrasound"]:
             lines.append("  no DCE acquisition")
         if study["segmentations"]:
             lines.append(f"  segmentations: {study['segmentations']}")
@@ -128,6 +130,7 @@ def _few(numbers: list[str]) -> str:
 
 def study_summary(study: Study) -> dict[str, Any]:
     """What `inspect_folder` says of one study."""
+    ultrasound, refused = ultrasound_summaries(study.ultrasound, study.folder)
     return {
         "study_uid": study.study_uid,
         "modality": study.modality,
@@ -135,7 +138,7 @@ def study_summary(study: Study) -> dict[str, Any]:
         "source": study.source,
         "notes": list(study.notes),
         "dce": [_dce(number, acquisition) for number, acquisition in enumerate(study.dce, start=1)],
-        "ultrasound": [],
+        "ultrasound": ultrasound,
         "slides": [],
         "segmentations": len(study.segmentations),
         "rejected": [
@@ -146,7 +149,8 @@ def study_summary(study: Study) -> dict[str, Any]:
                 "files": r.files,
             }
             for r in study.rejected
-        ],
+        ]
+        + refused,
         "ignored_files": study.ignored_files,
     }
 

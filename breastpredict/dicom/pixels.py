@@ -131,7 +131,7 @@ def _decoded(source: FrameSource) -> NDArray[Any]:
             with Bounded(source.path) as file:
                 array = np.asarray(_pixels_of(file, source))
     except Exception as error:  # the decoders raise many kinds on damage
-        array = _by_gdcm(source, error)
+        array = frame_by_gdcm(source, error)
     if array.shape != source.matrix[::-1]:
         raise InputError(
             f"The decoded slice has shape {array.shape}, not {source.matrix[::-1]}",
@@ -145,8 +145,16 @@ def _pixels_of(whole: pydicom.Dataset | BinaryIO, source: FrameSource) -> NDArra
     return pixel_array(whole, index=source.frame, raw=True)
 
 
-def _by_gdcm(source: FrameSource, first: Exception) -> NDArray[Any]:
-    """One frame, put into a file of its own: GDCM would decode all of them."""
+def frame_by_gdcm(source: FrameSource, first: Exception) -> NDArray[Any]:
+    """One frame, put into a file of its own: GDCM would decode all of them.
+
+    Args:
+        source: the frame.
+        first: why pydicom could not decode it.
+
+    Raises:
+        InputError: nothing can, or the pixels are missing.
+    """
     name = pydicom.uid.UID(source.syntax).name or "no transfer syntax"
     failure = InputError(
         f"The pixel data cannot be decoded ({name})",
@@ -193,6 +201,8 @@ def _frame_alone(file: BinaryIO, source: FrameSource) -> pydicom.Dataset | None:
     for keyword in _PIXEL_MODULE:
         if keyword in data:
             alone[keyword] = data[keyword]
+    if alone.get("PhotometricInterpretation") == "PALETTE COLOR":
+        alone.PhotometricInterpretation = "MONOCHROME2"  # the stored numbers, as pydicom gives them
     alone.SOPClassUID, alone.SOPInstanceUID = MRImageStorage, "2.25.1"
     alone.file_meta = FileMetaDataset()
     alone.file_meta.TransferSyntaxUID = pydicom.uid.UID(source.syntax)

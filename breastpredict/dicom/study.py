@@ -202,6 +202,7 @@ class Study:
         dce: the acquisitions, the one of most phases first.
         rejected: what was left out, and why.
         segmentations: DICOM SEG and RTSTRUCT files found beside the images.
+        ultrasound: its two-dimensional ultrasound files (see `read_ultrasound`).
         ignored_files: files that are not DICOM.
         source: the kind of input (see `breastpredict.dicom.listing`), or "loaded volumes".
         notes: what was passed over in the input.
@@ -221,3 +222,4 @@ class Study:
     source: str = "folder"
     notes: tuple[str, ...] = ()
     keep: object = field(default=None, repr=False, compare=False)
+    ultrasound: tuple[Path, ...] = ()
