@@ -7,7 +7,6 @@ wrong, so a warning says so.
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
@@ -17,23 +16,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scipy.special import expit, logit
-
 from breastpredict.errors import InputError
 from breastpredict.her2 import CLASSES, Her2Case
-from breastpredict.her2.cases import LOW_VS_POSITIVE, POINTS_TO, TITLES, ZERO_VS_REST
-from breastpredict.her2.train_files import read_scores, read_split
-from breastpredict.her2.train_folds import OUT_OF_FOLD
+from breastpredict.her2.cases import POINTS_TO, TITLES
 from breastpredict.learning.evaluation import Threshold
-from breastpredict.learning.recalibration import Recalibration
 from breastpredict.study.cohort import read_cohort
+from breastpredict.study.evaluation.her2_run import (
+    LOCAL,
+    TASKS,
+    ToldRun,
+    read_told_run,
+    trained_thresholds,
+)
 from breastpredict.study.results import read_results
 
-TASKS = (ZERO_VS_REST, LOW_VS_POSITIVE)
 _SHOWN = 5
 _UNFITTED = ("validation", "test", "external")
-LOCAL = "local validation"
-"""Set of the patients that a recalibration was fitted to."""
 
 
 class JoinError(InputError):
@@ -140,23 +138,6 @@ class JoinedHer2:
 
 
 @dataclass(frozen=True)
-class _Run:
-    """What the training run says; empty mappings where it does not.
-
-    Attributes:
-        blocks: task → the bundle's own metadata.
-        sets: patient → set of the training.
-        scores: patient → task → score of the final model and its threshold.
-        out_of_fold: task → patient → score of the model of the folds without that patient.
-    """
-
-    blocks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    sets: Mapping[str, str] = field(default_factory=dict)
-    scores: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
-    out_of_fold: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class _Found:
     """What the result.json files of all predicted cases say."""
 
@@ -186,7 +167,7 @@ def join_her2(
     out = Path(predictions)
     rows, failures = read_results(out)
     warnings: list[str] = []
-    told = _read_run(run, warnings)
+    told = read_told_run(run, warnings)
     known = {case.patient_id: case for case in cases}
     single = sum(not row["patient_id"] for row in (*rows, *failures))
     if single:
@@ -234,59 +215,12 @@ def join_her2(
         sets=told.sets,
         thresholds=thresholds,
         calibrated={task: _calibrated(task, found, told) for task in TASKS},
-        trained_thresholds=_trained_thresholds(told),
+        trained_thresholds=trained_thresholds(told),
         out_of_fold=told.out_of_fold,
         synthetic=any(row["synthetic"] == "1" for row in rows)
         or any(bool(block.get("synthetic")) for block in told.blocks.values()),
         warnings=tuple(warnings),
     )
-
-
-def _read_run(run: str | os.PathLike[str] | None, warnings: list[str]) -> _Run:
-    if run is None:
-        warnings.append(
-            "No training run was named (--model), so whom the model has seen is taken from the "
-            "split column: external, test and validation rows count as unseen. Where that is "
-            "wrong, every number here is too good."
-        )
-        return _Run()
-    from breastpredict.models import read_bundle_metadata
-
-    folder = Path(run)
-    blocks = {task: read_bundle_metadata(folder / task)["breastpredict"] for task in TASKS}
-    local = dict.fromkeys(_local_patients(folder), LOCAL)
-    if not (folder / "split.csv").is_file():
-        warnings.append(
-            "The model comes without its split.csv, so whom it has seen is taken from the split "
-            "column: external, test and validation rows count as unseen."
-        )
-        return _Run(blocks, local)
-    sets = {row["patient_id"]: row["set"] for row in read_split(folder)}
-    scores: dict[str, dict[str, tuple[float, float]]] = {}
-    out_of_fold: dict[str, dict[str, float]] = {task: {} for task in TASKS}
-    path = folder / "scores.csv"
-    try:
-        for row in read_scores(path) if path.is_file() else []:
-            patient, task, score = row["patient_id"], row["task"], float(row["score"])
-            if row["set"] == OUT_OF_FOLD:
-                out_of_fold[task][patient] = score
-            else:
-                scores.setdefault(patient, {})[task] = (score, float(row["threshold"]))
-    except (ValueError, KeyError) as error:
-        raise InputError("The scores of the training run are damaged", path=path) from error
-    return _Run(blocks, {**sets, **local}, scores, out_of_fold)
-
-
-def _local_patients(folder: Path) -> list[str]:
-    """Patients that a recalibration was fitted to."""
-    path = folder / "local_validation.csv"
-    if not path.is_file():
-        return []
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            return [row["patient_id"] for row in csv.DictReader(file)]
-    except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise InputError("The list of local patients is damaged", path=path) from error
 
 
 def _violations(
@@ -362,7 +296,7 @@ def _read_json(out: Path, rows: Sequence[Mapping[str, str]], violations: list[st
 def _thresholds(
     rows: Sequence[Mapping[str, str]],
     found: _Found,
-    told: _Run,
+    told: ToldRun,
     violations: list[str],
 ) -> dict[str, Threshold]:
     """Each task's one threshold; predictions of two models are a violation."""
@@ -393,30 +327,12 @@ def _thresholds(
     return out
 
 
-def _calibrated(task: str, found: _Found, told: _Run) -> bool:
+def _calibrated(task: str, found: _Found, told: ToldRun) -> bool:
     """Whether every known word says that the score may be read as a probability."""
     if found.calibrated[task]:
         return found.calibrated[task] == frozenset({True})
     block = told.blocks.get(task, {})
     return block.get("calibration", {}).get("probability") is True
-
-
-def _trained_thresholds(told: _Run) -> dict[str, Threshold]:
-    """Where the model cut before its recalibration; scaling keeps the order, the cut moves along.
-
-    A case is at or above the one on the recalibrated score just where its own score was at or
-    above the trained threshold.
-    """
-    out = {}
-    for task, block in told.blocks.items():
-        local = Recalibration.from_block(block)
-        trained = block.get("local_validation", {}).get("trained_threshold")
-        if local is None or trained is None:
-            continue
-        cut = float(expit(local.logit(float(logit(trained)))))
-        if cut != float(block["threshold"]):
-            out[task] = Threshold(cut, f"as trained ({float(trained):.3f}), before recalibration")
-    return out
 
 
 def _fitted(case: Her2Case, sets: Mapping[str, str]) -> bool:
@@ -438,7 +354,7 @@ def _group(case: Her2Case, sets: Mapping[str, str]) -> str:
     return f"{case.cohort} (held out)" if held_out else case.cohort
 
 
-def _warn_of_splits(cases: Sequence[Her2Case], told: _Run, warnings: list[str]) -> None:
+def _warn_of_splits(cases: Sequence[Her2Case], told: ToldRun, warnings: list[str]) -> None:
     if not told.sets:
         return
     wrong = sum(case.split in ("external", "test") and _fitted(case, told.sets) for case in cases)
@@ -474,7 +390,9 @@ def _size(value: Any) -> float:
     return float(value) if good else math.nan
 
 
-def _run_scores(patient: str, told: _Run, thresholds: Mapping[str, Threshold]) -> dict[str, float]:
+def _run_scores(
+    patient: str, told: ToldRun, thresholds: Mapping[str, Threshold]
+) -> dict[str, float]:
     """The run's own scores of a patient, where they were cut at the same thresholds."""
     return {
         task: score
