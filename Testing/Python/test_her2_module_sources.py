@@ -188,4 +188,4 @@ def test_the_report_is_one_file_that_needs_no_other(
     assert 'src="http' not in text and "<link" not in text and SECRET_ID not in text
     her2.case.result_folder.joinpath("report.html").unlink()
     her2.panel.refresh()
-    assert her2.why_not("save_report") == "The report is not there any more."
+    assert her2.why_not("save_report") == "The result's files are gone: predict again."

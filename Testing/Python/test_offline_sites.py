@@ -176,7 +176,17 @@ def test_the_page_has_all_its_steps(repository: Path) -> None:
 
 def test_all_that_is_missing_comes_from_the_wheelhouse(site: Site, repository: Path) -> None:
     names = {normal(path.name.split("-")[0]) for path in (site.folder / "wheelhouse").iterdir()}
-    asked = {"jinja2", "psutil", "safetensors", "timm", "tqdm", "fire", "monai", "pytorch-ignite"}
+    asked = {
+        "jinja2",
+        "jsonschema",
+        "psutil",
+        "safetensors",
+        "timm",
+        "tqdm",
+        "fire",
+        "monai",
+        "pytorch-ignite",
+    }
     assert names == closure(repository, asked)
     printed = "".join(output for block, output in site.outputs if block.kind == "install")
     assert "Looking in links: wheelhouse" in printed and "Looking in indexes" not in printed
