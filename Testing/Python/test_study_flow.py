@@ -118,3 +118,18 @@ def test_the_command_checks_the_table_and_writes_the_diagram(
     table.write_text(head + "P1,A,,nowhere,m.nrrd,0,\n")
     ended = command(capfd, "her2", "cohort", table)
     assert ended.code == 2 and "row 2, column study" in ended.line
+
+
+@pytest.mark.parametrize("text", [None, "patient,set\nP1,train\n"])
+def test_without_a_readable_split_no_sets_are_shown(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, text: str | None
+) -> None:
+    (tmp_path / "study").mkdir()
+    table = tmp_path / "COHORT.csv"
+    head = "patient_id,cohort,split,study,segmentation,ihc,ish\n"
+    table.write_text(head + "P1,A,,study,,0,\n")
+    if text is not None:
+        (tmp_path / "split.csv").write_text(text)
+    ended = command(capfd, "her2", "cohort", table, "--model", tmp_path)
+    assert ended.code == 2
+    assert ("no training run" if text is None else "split of the training is damaged") in ended.line

@@ -162,10 +162,10 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def _cohort(options: argparse.Namespace) -> int:
     from breastpredict.files import write_text
+    from breastpredict.her2.train_files import read_split
     from breastpredict.study import flow_svg, inclusion_flow, read_cohort
-    from breastpredict.study.flow import read_sets
 
-    sets = read_sets(options.model) if options.model is not None else None
+    sets = read_split(options.model) if options.model is not None else None
     flows = inclusion_flow(read_cohort(options.cohort), sets)
     text = json.dumps({"cohorts": [flow.to_json() for flow in flows]}, indent=2)
     if options.out is not None:

@@ -6,7 +6,6 @@ it was made from is not touched.
 
 from __future__ import annotations
 
-import csv
 import datetime
 import os
 from collections import Counter
@@ -19,7 +18,12 @@ from breastpredict.errors import BreastPredictError, InputError
 from breastpredict.files import write_folder, write_text
 from breastpredict.her2.cases import POINTS_TO, TITLES, Her2Case, label_of
 from breastpredict.her2.predict import Her2Model
-from breastpredict.her2.train_files import CaseFailure, write_failures, write_local_patients
+from breastpredict.her2.train_files import (
+    CaseFailure,
+    read_split,
+    write_failures,
+    write_local_patients,
+)
 from breastpredict.learning.recalibration import Fitted, Method, recalibrate
 
 Progress = Callable[[int, int, str], None]
@@ -116,7 +120,7 @@ def _local(cases: Sequence[Her2Case], site: str, run: Path) -> tuple[list[Her2Ca
         known = ", ".join(sorted({c.cohort for c in cases}))
         raise InputError(f"There is no cohort {site!r} in the table", remedy=f"Use one of {known}")
     notes = []
-    seen = _training_patients(run)
+    seen = read_split(run) if (run / "split.csv").is_file() else None
     if seen is None:
         notes.append(
             "The run holds no split.csv, so it could not be checked whether these patients were in "
@@ -141,18 +145,6 @@ def _local(cases: Sequence[Her2Case], site: str, run: Path) -> tuple[list[Her2Ca
     if twice:
         raise InputError(f"{twice} patient(s) of {site!r} are in the table twice")
     return local, notes
-
-
-def _training_patients(run: Path) -> dict[str, str] | None:
-    """Patient → set of the run's own split."""
-    path = run / "split.csv"
-    if not path.is_file():
-        return None
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            return {row["patient_id"]: row["set"] for row in csv.DictReader(file)}
-    except (OSError, KeyError, ValueError, csv.Error) as error:
-        raise InputError("The split of the training is damaged", path=path) from error
 
 
 def _logits(

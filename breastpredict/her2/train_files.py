@@ -167,16 +167,19 @@ def write_split(folder: Path, rows: Iterable[Mapping[str, str]]) -> None:
     _write_csv(folder / "split.csv", ("patient_id", "cohort", "her2", "set"), rows)
 
 
-def read_split(folder: Path) -> list[dict[str, str]]:
-    """The rows of split.csv.
+def read_split(folder: Path) -> dict[str, str]:
+    """Patient → set, of split.csv.
 
     Raises:
-        InputError: the folder holds no training run.
+        InputError: the folder holds no training run, or its split is damaged.
     """
     path = Path(folder) / "split.csv"
     if not path.is_file():
         raise InputError("The folder holds no training run", path=folder)
-    return _read_csv(path)
+    try:
+        return {row["patient_id"]: row["set"] for row in _read_csv(path)}
+    except (OSError, KeyError, ValueError, csv.Error) as error:
+        raise InputError("The split of the training is damaged", path=path) from error
 
 
 def write_scores(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:

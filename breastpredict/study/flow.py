@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from breastpredict.her2 import CLASSES, Her2Case
@@ -109,17 +108,6 @@ def flow_svg(flows: Sequence[CohortFlow]) -> str:
             pad=_PAD,
         )
     )
-
-
-def read_sets(run: Path) -> dict[str, str]:
-    """Patient → set of a finished or running training.
-
-    Raises:
-        InputError: there is no run.
-    """
-    from breastpredict.her2.train_files import read_split
-
-    return {row["patient_id"]: row["set"] for row in read_split(run)}
 
 
 _WIDTH, _LINE, _PAD, _GAP = 260, 18, 10, 26

@@ -64,7 +64,7 @@ def read_told_run(run: str | os.PathLike[str] | None, warnings: list[str]) -> To
             "column: external, test and validation rows count as unseen."
         )
         return ToldRun(blocks, local)
-    sets = {row["patient_id"]: row["set"] for row in read_split(folder)}
+    sets = read_split(folder)
     scores: dict[str, dict[str, tuple[float, float]]] = {}
     out_of_fold: dict[str, dict[str, float]] = {task: {} for task in TASKS}
     path = folder / "scores.csv"
