@@ -192,14 +192,7 @@ class HER2PredictLogic(ScriptedLoadableModuleLogic):
         p = case.parameters
         p.study, p.studyUID, p.run = Path(study), "", Path(run)
         p.explain, p.device = explain, device
-        errors: list[Exception] = []
-
-        def wait(start: Any, *arguments: Any) -> None:
-            start(*arguments, lambda: None, errors.append)
-            case.tasks.finish()
-            if errors:
-                raise errors[0]
-
+        wait = case.tasks.wait
         wait(case.open_study)
         wait(case.load_volumes)
         if mask:

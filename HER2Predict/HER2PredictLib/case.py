@@ -242,18 +242,25 @@ class Case:
             slicer.mrmlScene.RemoveNode(p.region)
 
     def _policy(self) -> RoiPolicy:
-        """What the chosen run's networks see of a slice, with the reader's margin."""
+        """What the chosen run's networks see of a slice, with the reader's margin.
+
+        Of a run that is newly chosen the margin is taken over, so that nothing is overridden until
+        the reader does so.
+        """
         from breastpredict.errors import BreastPredictError
         from breastpredict.her2 import describe_run
         from breastpredict.her2.roi_policy import RoiPolicy
 
-        run, margin = str(self.parameters.run), self.parameters.margin
+        p, run = self.parameters, str(self.parameters.run)
         if self._kind_of_run[0] != run:
             try:
-                self._kind_of_run = (run, describe_run(run)["input"]["roi"])
+                trained_on = describe_run(run)["input"]
             except BreastPredictError:  # no run is chosen yet, or none that can be used
-                return RoiPolicy(margin=margin)
-        return RoiPolicy(self._kind_of_run[1], margin)
+                return RoiPolicy(margin=p.margin)
+            self._kind_of_run = (run, trained_on["roi"])
+            if p.marginOf != run:
+                p.margin, p.marginOf = trained_on["margin"], run
+        return RoiPolicy(self._kind_of_run[1], p.margin)
 
     # Prediction
 

@@ -94,9 +94,6 @@ class PredictSection:
             self.problem = str(error)
             return
         self.remember(run)
-        p = self._panel.case.parameters
-        if p.marginOf != str(run):
-            p.margin, p.marginOf = self.description["input"]["margin"], str(run)
 
     # Device
 

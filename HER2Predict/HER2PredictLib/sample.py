@@ -22,12 +22,12 @@ def make_sample(tasks: Tasks, run: bool = False) -> dict[str, Any]:
         The paths "study", "mask" and "run".
     """
     made: dict[str, Any] = {}
-    errors: list[Exception] = []
     arguments = {"folder": str(tasks.folder / "sample"), "run": run}
-    tasks.start("making the phantom", "sample", arguments, made.update, errors.append)
-    tasks.finish()
-    if errors:
-        raise errors[0]
+    tasks.wait(
+        lambda _done, failed: tasks.start(
+            "making the phantom", "sample", arguments, made.update, failed
+        )
+    )
     return made
 
 
@@ -47,12 +47,8 @@ def show_sample_study(_source: Any = None) -> list[Any]:
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
         case = Case(HER2PredictParameterNode(node), tasks)
         case.parameters.study = Path(made["study"])
-        errors: list[Exception] = []
-        for start in (case.open_study, case.load_volumes):
-            start(lambda: None, errors.append)
-            tasks.finish()
-            if errors:
-                raise errors[0]
+        tasks.wait(case.open_study)
+        tasks.wait(case.load_volumes)
         volumes = [case.parameters.pre, case.parameters.early, case.parameters.subtraction]
         slicer.mrmlScene.RemoveNode(node)
         return volumes

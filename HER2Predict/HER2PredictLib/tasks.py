@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,15 +108,23 @@ class Tasks:
         self.worker.kill()
         task.failed(Cancelled(f"Cancelled: {task.name}"))
 
-    def finish(self, idle: Callable[[], None] | None = None) -> None:
-        """Wait until the task has ended; for headless runs and tests."""
-        import time
+    def wait(self, start: Callable[..., None], *arguments: Any) -> None:
+        """Start something and wait until it has ended; for scripts and tests.
 
+        Args:
+            start: called with the arguments, and with what to call when it is done or has failed.
+            arguments: for ``start``.
+
+        Raises:
+            Exception: what it failed with.
+        """
+        errors: list[Exception] = []
+        start(*arguments, lambda: None, errors.append)
         while self.current is not None:
             self.poll()
-            if idle is not None:
-                idle()
             time.sleep(0.01)
+        if errors:
+            raise errors[0]
 
     def close(self) -> None:
         """Kill the worker and remove the folder."""

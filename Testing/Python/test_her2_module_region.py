@@ -49,3 +49,24 @@ def test_a_margin_of_the_readers_own_stays_and_is_said(
     assert her2.parameters.margin == 0.6
     assert any("margin" in line for line in her2.case.result["overrides"])
     assert "margin" in her2.ui.resultNoteLabel.text
+
+
+def test_a_script_takes_the_margin_of_the_run_too(
+    her2: Her2Panel, small_case: SmallCase, tmp_path: Path
+) -> None:
+    run = run_trained_on(tmp_path / "run", "square", 0.5)
+    logic = her2.widget.logic
+    result = logic.process(str(small_case.study), str(run), mask=str(small_case.mask))
+    assert result["overrides"] == []
+    assert her2.parameters.margin == 0.5
+
+
+def test_the_slice_that_the_reader_chose_is_the_one_predicted(
+    her2: Her2Panel, small_case: SmallCase
+) -> None:
+    her2.prepare(small_case)
+    largest = her2.case.region.roi.slice_index
+    other = next(k for k in (her2.case.region.first, her2.case.region.last) if k != largest)
+    her2.ui.sliceBox.value = other
+    her2.press("predict")
+    assert her2.case.result["slice_index"] == other

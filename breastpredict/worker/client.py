@@ -104,14 +104,12 @@ class WorkerClient:
         self,
         number: int,
         progress: Callable[[Event], None] | None = None,
-        idle: Callable[[], None] | None = None,
     ) -> dict[str, Any]:
         """Wait for one request; returns its result. For scripts and tests.
 
         Args:
             number: as `request` returned it.
             progress: called with every progress event.
-            idle: called while there is nothing to hear.
 
         Raises:
             GateRefusal, InputError: as the backend raised it.
@@ -131,8 +129,6 @@ class WorkerClient:
                     raise error_of(event)
             if number not in self._open:
                 raise WorkerGone("The request was cancelled")
-            if idle is not None:
-                idle()
             time.sleep(0.01)
 
     def kill(self) -> None:
