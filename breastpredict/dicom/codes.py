@@ -23,6 +23,7 @@ BREAST = CodedConcept("76752008", "SCT", "Breast")
 ARTIFICIAL_INTELLIGENCE = CodedConcept("123110", "DCM", "Artificial Intelligence")
 SALIENCY = CodedConcept("130404", "DCM", "Saliency map")
 GRADIENT_ACTIVATION = CodedConcept("130403", "DCM", "Gradient-weighted class activation map")
+CLASS_ACTIVATION = CodedConcept("130402", "DCM", "Class activation map")
 SEGMENTATION = CodedConcept("113076", "DCM", "Segmentation")
 IMAGE_PROCESSING = CodedConcept("110001", "DCM", "Image Processing")
 NO_UNITS = CodedConcept("1", "UCUM", "no units")
@@ -43,6 +44,16 @@ HER2_PROBABILITY = {
     name: private(f"P-HER2-{name.upper()}", f"Model output P(HER2-{name})")
     for name in ("zero", "low", "positive")
 }
+PCR_CONCEPT = private("PCR", "Pathologic complete response, predicted")
+PCR_CLASS = {
+    True: private("PCR-EXPECTED", "Pathologic complete response expected"),
+    False: private("PCR-NOT-EXPECTED", "Pathologic complete response not expected"),
+}
+PCR_PROBABILITY = private("P-PCR", "Model output P(pathologic complete response)")
+PCR_THRESHOLD = private("PCR-THRESHOLD", "Threshold of P(pathologic complete response)")
+PCR_BASELINE = private("P-PCR-CLINICAL", "Clinical variables only: P(pathologic complete response)")
+INTERVAL = private("US-INTERVAL", "Interval between both ultrasound examinations")
+WEEKS = CodedConcept("wk", "UCUM", "week")
 NOT_ASSESSED = private("NOT-ASSESSED", "Not assessed")
 SLICE_NUMBER = private("LARGEST-SLICE", "Slice of largest cross-section (0-based)")
 

@@ -26,7 +26,7 @@ from breastpredict.imaging import Geometry
 MANUFACTURER = "BreastPredict"
 MODEL_NAME = "BreastPredict (research use only)"
 
-_REQUIRED = "SOPInstanceUID SeriesInstanceUID StudyInstanceUID FrameOfReferenceUID".split()
+_REQUIRED = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
 _FOR_HIGHDICOM = (
     "SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID "
@@ -63,26 +63,32 @@ def source_headers(phase: Phase, slices: Sequence[int]) -> list[Dataset]:
         InputError: a header lacks what an object that refers to it must have.
     """
     paths = dict.fromkeys(phase.instances[k].path for k in slices)
-    headers: list[Dataset] = []
-    for path in paths:
-        # The index read it as DICOM; some files have no preamble, which pydicom asks for else.
-        header = read_dataset(path, stop_before_pixels=True, force=True)
-        for tag in list(header.keys()):
-            if tag.group == 0x5200:
-                continue  # the functional groups of an Enhanced file take long; the index read them
-            try:
-                header[tag]
-            except Exception:  # whatever pydicom makes of a damaged value
-                del header[tag]
-        for keyword in _REQUIRED:
-            if not header.get(keyword):
-                raise InputError(
-                    f"The tag {keyword} is missing",
-                    path=path,
-                    remedy="Send the study again from the scanner or PACS",
-                )
-        headers.append(header)
-    return headers
+    return [source_header(path, (*_REQUIRED, "FrameOfReferenceUID")) for path in paths]
+
+
+def source_header(path: Path, required: Sequence[str] = _REQUIRED) -> Dataset:
+    """The header of a file that a written object refers to, without what cannot be read.
+
+    Raises:
+        InputError: it lacks one of the ``required`` attributes.
+    """
+    # It was read as DICOM before; some files have no preamble, which pydicom asks for else.
+    header = read_dataset(path, stop_before_pixels=True, force=True)
+    for tag in list(header.keys()):
+        if tag.group == 0x5200:
+            continue  # the functional groups of an Enhanced file take long; the index read them
+        try:
+            header[tag]
+        except Exception:  # whatever pydicom makes of a damaged value
+            del header[tag]
+    for keyword in required:
+        if not header.get(keyword):
+            raise InputError(
+                f"The tag {keyword} is missing",
+                path=path,
+                remedy="Send the study again from the scanner or PACS",
+            )
+    return header
 
 
 def for_highdicom(headers: Sequence[Dataset]) -> list[Dataset]:

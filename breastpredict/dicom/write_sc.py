@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from pydicom import Dataset
 
 from breastpredict import SYNTHETIC_WARNING
 from breastpredict.dicom.provenance import Provenance, Written
@@ -49,10 +51,34 @@ def write_capture(
     Raises:
         InputError: not an RGB picture, or a source header lacks what is referred to.
     """
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
-        raise InputError("A capture needs an RGB picture of 8 bits")
     k = phase.geometry.size[2] // 2 if slice_index is None else slice_index
     source = source_headers(phase, [k])[0]
+    return write_capture_of(rgb, source, [reference(phase, k)], path, provenance=provenance)
+
+
+@unlogged()
+def write_capture_of(
+    rgb: NDArray[np.uint8],
+    source: Dataset,
+    shown: Sequence[Dataset],
+    path: str | os.PathLike[str],
+    *,
+    provenance: Provenance,
+) -> Written:
+    """Write a picture that shows other images than a phase's, as `write_capture` does.
+
+    Args:
+        rgb: as in `write_capture`.
+        source: header (`source_header`) of the image whose patient and study it belongs to.
+        shown: items that name what it shows, all of that patient.
+        path: file to write.
+        provenance: how it came about.
+
+    Raises:
+        InputError: not an RGB picture.
+    """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        raise InputError("A capture needs an RGB picture of 8 bits")
     data = hd.sc.SCImage.from_ref_dataset(
         ref_dataset=for_highdicom([source])[0],
         pixel_array=burn_in(rgb, provenance),
@@ -67,7 +93,7 @@ def write_capture(
     # The attribute asks for what identifies the patient (PS3.3 C.7.6.1); the warnings do not.
     data.BurnedInAnnotation = "NO"
     data.ImageType = ["DERIVED", "SECONDARY"]
-    data.SourceImageSequence = [reference(phase, k)]
+    data.SourceImageSequence = list(shown)
     data.ImageLaterality = laterality(source) or "U"
     finish(data, source, provenance, "BreastPredict capture")
     return save(data, Path(path))

@@ -10,23 +10,12 @@ from typing import Any
 
 import highdicom as hd
 import pydicom
-from highdicom.sr.coding import CodedConcept
-from highdicom.sr.enum import RelationshipTypeValues
-from highdicom.sr.value_types import TextContentItem
 from pydicom.uid import generate_uid
 
 from breastpredict.dicom import codes
 from breastpredict.dicom.provenance import Provenance, Written
-from breastpredict.dicom.source import (
-    MANUFACTURER,
-    MODEL_NAME,
-    finish,
-    for_highdicom,
-    identity,
-    save,
-    source_headers,
-    unlogged,
-)
+from breastpredict.dicom.source import for_highdicom, source_headers, unlogged
+from breastpredict.dicom.sr_document import Group, algorithm, write_document
 from breastpredict.dicom.study import Phase
 from breastpredict.dicom.write_seg import SEGMENT_LABEL
 from breastpredict.errors import InputError
@@ -95,11 +84,6 @@ def write_report(
                 )
             ],
         )
-    algorithm = hd.sr.AlgorithmIdentification(
-        name="BreastPredict HER2",
-        version=provenance.version,
-        parameters=[f"{name}: {value}" for name, value in provenance.details.items()],
-    )
     values, findings = [], []
     if refusal is None:
         values = _measurements(measurements or {}, probabilities or {}, scores)
@@ -112,55 +96,27 @@ def write_report(
     common: dict[str, Any] = {
         "tracking_identifier": tracking,
         "finding_type": codes.NEOPLASM,
-        "algorithm_id": algorithm,
+        "algorithm_id": algorithm("BreastPredict HER2", provenance),
         "finding_sites": [hd.sr.FindingSite(codes.BREAST)],
         "measurements": values or None,
         "qualitative_evaluations": findings or None,
     }
-    group: (
-        hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations
-        | hd.sr.MeasurementsAndQualitativeEvaluations
-    )
+    group: Group
     if reference is not None:
         group = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
             referenced_segment=reference, **common
         )
     else:
         group = hd.sr.MeasurementsAndQualitativeEvaluations(**common)
-    device = hd.sr.ObserverContext(
-        observer_type=CodedConcept("121007", "DCM", "Device"),
-        observer_identifying_attributes=hd.sr.DeviceObserverIdentifyingAttributes(
-            uid=generate_uid(),
-            name=MODEL_NAME,
-            manufacturer_name=MANUFACTURER,
-            model_name=MODEL_NAME,
-        ),
+    return write_document(
+        Path(path),
+        group,
+        evidence,
+        sources[0],
+        provenance=provenance,
+        refusal=refusal,
+        description="BreastPredict HER2 report",
     )
-    report = hd.sr.MeasurementReport(
-        observation_context=hd.sr.ObservationContext(observer_device_context=device),
-        procedure_reported=codes.IMAGING_PROCEDURE,
-        imaging_measurements=[group],
-        title=CodedConcept("126000", "DCM", "Imaging Measurement Report"),
-    )
-    statements = list(provenance.statements)
-    if refusal is not None:
-        statements.append(f"Not assessed: {refusal}")
-    for statement in statements:
-        group[0].ContentSequence.append(_comment(statement))
-    data = hd.sr.Comprehensive3DSR(
-        evidence=evidence,
-        content=report,
-        is_complete=refusal is None,
-        is_final=False,
-        is_verified=False,
-        manufacturer=MANUFACTURER,
-        **identity(902),
-    )
-    data.ManufacturerModelName = MODEL_NAME
-    data.SoftwareVersions = provenance.version
-    codes.identify_private_scheme(data)
-    finish(data, sources[0], provenance, "BreastPredict HER2 report")
-    return save(data, Path(path))
 
 
 def _measurements(
@@ -189,11 +145,3 @@ def _measurements(
             )
             out.append(hd.sr.Measurement(name=concept, value=value, unit=codes.NO_UNITS))
     return out
-
-
-def _comment(text: str) -> TextContentItem:
-    return TextContentItem(
-        name=CodedConcept("121106", "DCM", "Comment"),
-        value=text,
-        relationship_type=RelationshipTypeValues.CONTAINS,
-    )
