@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from breastpredict.errors import GateRefusal, InputError
-from breastpredict.her2.gates import GATES, SMALLEST_AREA_MM2, check_gates, check_overrides
+from breastpredict.her2.gates import GATES, SMALLEST_AREA_MM2
 
 TRAINING: dict[str, Any] = {
     "pixel_spacing_mm": {"kind": "number", "min": 0.6, "max": 0.9},
@@ -44,7 +44,7 @@ REFUSED = [
 
 
 def test_a_case_like_the_training_data_passes() -> None:
-    assert check_gates(CASE, TRAINING) == ()
+    assert GATES.check(CASE, TRAINING) == ()
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_case_like_the_training_data_passes() -> None:
     ],
 )
 def test_a_case_a_little_outside_of_the_range_passes(change: dict[str, float | str]) -> None:
-    assert check_gates(CASE | change, TRAINING) == ()
+    assert GATES.check(CASE | change, TRAINING) == ()
 
 
 @pytest.mark.parametrize(("gate", "change", "words"), REFUSED)
@@ -68,7 +68,7 @@ def test_each_gate_refuses_with_its_reason(
     gate: str, change: dict[str, float | str], words: str
 ) -> None:
     with pytest.raises(GateRefusal) as caught:
-        check_gates(CASE | change, TRAINING)
+        GATES.check(CASE | change, TRAINING)
     assert caught.value.gate == gate
     assert words in caught.value.reason
     assert gate in str(caught.value) and "\n" not in str(caught.value)
@@ -78,7 +78,7 @@ def test_each_gate_refuses_with_its_reason(
 def test_an_override_lets_the_case_through_and_says_so(
     gate: str, change: dict[str, float | str], words: str
 ) -> None:
-    (note,) = check_gates(CASE | change, TRAINING, [gate])
+    (note,) = GATES.check(CASE | change, TRAINING, [gate])
     assert gate in note and "overridden" in note and words in note
 
 
@@ -86,40 +86,40 @@ def test_an_override_lets_the_case_through_and_says_so(
 def test_an_override_of_another_gate_does_not_help(
     gate: str, change: dict[str, float | str], words: str
 ) -> None:
-    others = [other.name for other in GATES if other.name != gate]
+    others = [other.name for other in GATES.gates if other.name != gate]
     with pytest.raises(GateRefusal, match=re.escape(words)):
-        check_gates(CASE | change, TRAINING, others)
+        GATES.check(CASE | change, TRAINING, others)
 
 
 def test_several_refusals_are_all_named_at_once() -> None:
     bad = CASE | {"plane": "coronal", "tumour_area_mm2": 3.0, "slice_spacing_mm": 9.0}
     with pytest.raises(GateRefusal) as caught:
-        check_gates(bad, TRAINING)
+        GATES.check(bad, TRAINING)
     for name in ("plane", "tumour-size", "spacing"):
         assert name in caught.value.reason
     with pytest.raises(GateRefusal) as caught:
-        check_gates(bad, TRAINING, ["plane", "spacing"])
+        GATES.check(bad, TRAINING, ["plane", "spacing"])
     assert caught.value.gate == "tumour-size"
-    assert len(check_gates(bad, TRAINING, ["plane", "spacing", "tumour-size"])) == 3
+    assert len(GATES.check(bad, TRAINING, ["plane", "spacing", "tumour-size"])) == 3
 
 
 def test_an_override_that_was_not_needed_is_not_recorded() -> None:
-    assert check_gates(CASE, TRAINING, [gate.name for gate in GATES]) == ()
+    assert GATES.check(CASE, TRAINING, [gate.name for gate in GATES.gates]) == ()
 
 
 def test_what_the_bundle_does_not_record_is_not_compared() -> None:
-    assert check_gates(CASE | {"plane": "oblique", "enhancement": 40.0}, {}) == ()
+    assert GATES.check(CASE | {"plane": "oblique", "enhancement": 40.0}, {}) == ()
 
 
 @pytest.mark.parametrize("name", ["no-tumour", "no-enhancement", "modality"])
 def test_gates_that_leave_nothing_to_compute_cannot_be_overridden(name: str) -> None:
     with pytest.raises(InputError, match="cannot be overridden"):
-        check_overrides([name])
+        GATES.check_overrides([name])
 
 
 @pytest.mark.parametrize("name", ["", "size", "PLANE", "tumour_size"])
 def test_an_unknown_gate(name: str) -> None:
     with pytest.raises(InputError) as caught:
-        check_gates(CASE, TRAINING, [name])
-    for gate in GATES:
+        GATES.check(CASE, TRAINING, [name])
+    for gate in GATES.gates:
         assert gate.name in str(caught.value)

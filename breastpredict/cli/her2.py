@@ -228,10 +228,10 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from breastpredict.her2 import Her2Model, check_overrides
+    from breastpredict.her2 import GATES, Her2Model
     from breastpredict.study import predict_case
 
-    check_overrides(options.override_gate)
+    GATES.check_overrides(options.override_gate)
     if options.margin is not None and not 0 <= options.margin <= 5:
         raise InputError("--margin must lie between 0 and 5")
     point = _points(options.seed_point, "--seed-point", 1, options.coordinates)
@@ -275,10 +275,10 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _batch(options: argparse.Namespace) -> int:
-    from breastpredict.her2 import check_overrides
+    from breastpredict.her2 import GATES
     from breastpredict.study import read_cohort, run_batch
 
-    check_overrides(options.override_gate)
+    GATES.check_overrides(options.override_gate)
     cases = read_cohort(options.cohort)
     if options.only:
         unknown = set(options.only) - {case.cohort for case in cases}

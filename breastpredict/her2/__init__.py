@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from breastpredict.her2.cases import CLASSES, POINTS_TO, Her2Case, her2_class
 from breastpredict.her2.describe import describe_run
-from breastpredict.her2.gates import GATES, check_overrides
+from breastpredict.her2.gates import GATES
 from breastpredict.her2.inputs import PreparedCase, prepare_case
 from breastpredict.her2.predict import Her2Model, Her2Prediction, TaskScore
 from breastpredict.her2.recalibrate import Her2Recalibration, recalibrate_her2
@@ -24,7 +24,6 @@ __all__ = [
     "PreparedCase",
     "RoiPolicy",
     "TaskScore",
-    "check_overrides",
     "describe_run",
     "her2_class",
     "prepare_case",

@@ -1,18 +1,12 @@
-"""Reasons not to predict: the case is no case for this model.
-
-A gate compares a feature of the case with what the training data recorded in the bundle looked
-like. A refusal has a reason and no number. A gate can be overridden by name; that is recorded
-wherever the prediction is.
-"""
+"""When the HER2 model refuses a case, see `breastpredict.learning.gates`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-from breastpredict.errors import GateRefusal, InputError
+from breastpredict.learning.gates import Features, Gate, Gates, trained_range
 
 SMALLEST_AREA_MM2 = math.pi * 2.5**2
 """A circle of 5 mm: BI-RADS MRI calls a smaller enhancement a focus, too small to characterise."""
@@ -23,19 +17,8 @@ SPACING_FACTOR = 1.5
 INTENSITY_SHARE = 0.5
 """A ratio may lie outside of the training range by this share of its width."""
 
-NOT_OVERRIDABLE = ("no-tumour", "no-enhancement", "modality")
-"""Where these hold there is nothing to compute."""
 
-
-@dataclass(frozen=True)
-class Gate:
-    """One gate: its name and the check that gives a reason, or nothing."""
-
-    name: str
-    check: Callable[[Mapping[str, float | str], Mapping[str, Any]], str | None]
-
-
-def _tumour_size(features: Mapping[str, float | str], _: Mapping[str, Any]) -> str | None:
+def _tumour_size(features: Features, _: Mapping[str, Any]) -> str | None:
     area = float(features["tumour_area_mm2"])
     if area >= SMALLEST_AREA_MM2:
         return None
@@ -45,7 +28,7 @@ def _tumour_size(features: Mapping[str, float | str], _: Mapping[str, Any]) -> s
     )
 
 
-def _post_contrast(features: Mapping[str, float | str], _: Mapping[str, Any]) -> str | None:
+def _post_contrast(features: Features, _: Mapping[str, Any]) -> str | None:
     role = features["phase_role"]
     if role == "post":
         return None
@@ -53,12 +36,12 @@ def _post_contrast(features: Mapping[str, float | str], _: Mapping[str, Any]) ->
     return f"the chosen phase {found}"
 
 
-def _spacing(features: Mapping[str, float | str], training: Mapping[str, Any]) -> str | None:
+def _spacing(features: Features, training: Mapping[str, Any]) -> str | None:
     for name, words in (
         ("pixel_spacing_mm", "pixel spacing"),
         ("slice_spacing_mm", "slice distance"),
     ):
-        limits = _range(training, name)
+        limits = trained_range(training, name)
         value = float(features[name])
         if limits and not limits[0] / SPACING_FACTOR <= value <= limits[1] * SPACING_FACTOR:
             return (
@@ -68,19 +51,19 @@ def _spacing(features: Mapping[str, float | str], training: Mapping[str, Any]) -
     return None
 
 
-def _plane(features: Mapping[str, float | str], training: Mapping[str, Any]) -> str | None:
+def _plane(features: Features, training: Mapping[str, Any]) -> str | None:
     known = training.get("plane", {}).get("values")
     if not known or features["plane"] in known:
         return None
     return f"the slices are {features['plane']}; the model was trained on {', '.join(known)} ones"
 
 
-def _intensity(features: Mapping[str, float | str], training: Mapping[str, Any]) -> str | None:
+def _intensity(features: Features, training: Mapping[str, Any]) -> str | None:
     for name, words in (
         ("lesion_contrast", "signal of the tumour against its surroundings"),
         ("enhancement", "enhancement of the tumour"),
     ):
-        limits = _range(training, name)
+        limits = trained_range(training, name)
         if limits is None:
             continue
         if name not in features:
@@ -94,60 +77,13 @@ def _intensity(features: Mapping[str, float | str], training: Mapping[str, Any])
     return None
 
 
-GATES = (
-    Gate("tumour-size", _tumour_size),
-    Gate("post-contrast", _post_contrast),
-    Gate("spacing", _spacing),
-    Gate("plane", _plane),
-    Gate("intensity", _intensity),
+GATES = Gates(
+    (
+        Gate("tumour-size", _tumour_size),
+        Gate("post-contrast", _post_contrast),
+        Gate("spacing", _spacing),
+        Gate("plane", _plane),
+        Gate("intensity", _intensity),
+    ),
+    never=("no-tumour", "no-enhancement", "modality"),
 )
-
-
-def check_gates(
-    features: Mapping[str, float | str],
-    training: Mapping[str, Any],
-    override: Sequence[str] = (),
-) -> tuple[str, ...]:
-    """Apply every gate.
-
-    Args:
-        features: of the case, see ``PreparedCase``.
-        training: ``training_data`` of the bundle.
-        override: names of gates that may not refuse.
-
-    Returns:
-        One sentence for each gate that was overridden and would have refused.
-
-    Raises:
-        GateRefusal: the first gate that refuses; the reason names all of them.
-        InputError: an override that is no gate, or of one that leaves nothing to compute.
-    """
-    check_overrides(override)
-    refusals = [(gate.name, why) for gate in GATES if (why := gate.check(features, training))]
-    standing = [(name, why) for name, why in refusals if name not in override]
-    if standing:
-        reason = "; ".join(
-            f"{why} ({name})" if len(standing) > 1 else why for name, why in standing
-        )
-        raise GateRefusal(standing[0][0], reason[0].upper() + reason[1:] + ".")
-    return tuple(f"Gate '{name}' was overridden: {why}." for name, why in refusals)
-
-
-def check_overrides(names: Iterable[str]) -> None:
-    """Raise InputError for a name that cannot be overridden."""
-    known = [gate.name for gate in GATES]
-    for name in names:
-        if name in NOT_OVERRIDABLE:
-            raise InputError(f"The gate '{name}' cannot be overridden: there is nothing to compute")
-        if name not in known:
-            raise InputError(f"There is no gate '{name}'", remedy=f"Use one of {', '.join(known)}")
-
-
-def _range(training: Mapping[str, Any], name: str) -> tuple[float, float] | None:
-    found = training.get(name)
-    if not isinstance(found, Mapping):
-        return None
-    try:
-        return float(found["min"]), float(found["max"])
-    except (KeyError, TypeError, ValueError):
-        return None

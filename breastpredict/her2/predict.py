@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from breastpredict.dicom import Study
 from breastpredict.errors import InputError
 from breastpredict.her2.cases import CLASSES, LOW_VS_POSITIVE, POINTS_TO, ZERO_VS_REST, Her2Class
-from breastpredict.her2.gates import check_gates
+from breastpredict.her2.gates import GATES
 from breastpredict.her2.inputs import PreparedCase, prepare_case
 from breastpredict.her2.roi_policy import RoiPolicy
 from breastpredict.learning.recalibration import Recalibration
@@ -195,7 +195,7 @@ class Her2Model:
                 remedy="Prepare it with Her2Model.prepare",
             )
         training = self._bundles[ZERO_VS_REST].block["training_data"]
-        notes = check_gates(prepared.features, training, override_gates)
+        notes = GATES.check(prepared.features, training, override_gates)
         if self.policy.roi != "breast" and prepared.policy.margin != self.policy.margin:
             notes += (
                 f"The margin was set to {prepared.policy.margin:g} by hand; the model was trained "

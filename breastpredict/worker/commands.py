@@ -182,10 +182,10 @@ class Commands:
         study_uid: str | None = None,
     ) -> dict[str, Any]:
         """Predict and write a case into ``out``; the map's slice also as a volume in ``folder``."""
-        from breastpredict.her2 import check_overrides
+        from breastpredict.her2 import GATES
         from breastpredict.study import predict_case
 
-        check_overrides(override_gates)
+        GATES.check_overrides(override_gates)
         opened = self._opened(study, study_uid)
         early = self._acquisition(study, study_uid, acquisition).chosen
         progress("model", 0, 1, "loading the model")
