@@ -28,12 +28,13 @@ prove: $(INSTALLED)  ## what is too long for CI; writes Testing/evidence/
 	$(BIN)/python Testing/prove/vit_tiny.py
 	$(BIN)/python Testing/prove/mutations.py
 	$(BIN)/python Testing/prove/coverage.py
+	$(BIN)/python Testing/prove/icc_coverage.py
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "BreastPredict needs Python 3.11 or newer; say which with: make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[models,reports,slicer,test]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[models,pathology,reports,slicer,test]"
 	touch $@
 
 clean:

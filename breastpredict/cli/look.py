@@ -32,21 +32,35 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     her2.add_argument("--out", type=Path, required=True, metavar="DIR")
     her2.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes")
     her2.set_defaults(run=_phantom)
+    pcr = kinds.add_parser(
+        "pcr", parents=[common], help="serial ultrasound and biopsies, with where the tumours are"
+    )
+    pcr.add_argument("--cases", type=int, required=True, metavar="N", help="of all three cohorts")
+    pcr.add_argument("--out", type=Path, required=True, metavar="DIR")
+    pcr.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes")
+    pcr.add_argument(
+        "--null",
+        choices=("change", "tissue", "clinical"),
+        help="which of these is to tell nothing of the outcome",
+    )
+    pcr.add_argument(
+        "--size", choices=("small", "full"), default="small", help="full: slides at ×20 (slow)"
+    )
+    pcr.set_defaults(run=_phantom_pcr)
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from breastpredict.dicom import inspect_folder, inspect_text
+    from breastpredict.pathology import inspect_everything, inspect_everything_text
 
-    found = inspect_folder(options.folder)
-    print(json.dumps(found, indent=2) if options.json else inspect_text(found))
+    found = inspect_everything(options.folder)
+    print(json.dumps(found, indent=2) if options.json else inspect_everything_text(found))
     return 0
 
 
 def _phantom(options: argparse.Namespace) -> int:
     from breastpredict.phantom import make_her2_phantom
 
-    if options.cases < 3:
-        raise InputError("A cohort needs at least 3 cases", remedy="Raise --cases")
+    _enough(options.cases)
     table = make_her2_phantom(
         options.out,
         options.cases,
@@ -55,3 +69,24 @@ def _phantom(options: argparse.Namespace) -> int:
     )
     print(table)
     return 0
+
+
+def _phantom_pcr(options: argparse.Namespace) -> int:
+    from breastpredict.phantom import make_pcr_phantom
+
+    _enough(options.cases)
+    table = make_pcr_phantom(
+        options.out,
+        options.cases,
+        seed=options.seed,
+        null=options.null,
+        size=options.size,
+        progress=Steps("phantom", options.quiet),
+    )
+    print(table)
+    return 0
+
+
+def _enough(cases: int) -> None:
+    if cases < 3:
+        raise InputError("A cohort needs at least 3 cases", remedy="Raise --cases")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from breastpredict.dicom.index import index_folder, read_study, source_files
+from breastpredict.dicom.index import index_files, index_folder, read_study, source_files
 from breastpredict.dicom.inspect import inspect_folder, inspect_text, study_summary
 from breastpredict.dicom.loaded import NO_DICOM, LoadedPhase, study_from_volumes
 from breastpredict.dicom.masks import Mask, read_mask
@@ -41,6 +41,7 @@ __all__ = [
     "UltrasoundImage",
     "Written",
     "describe_ultrasound",
+    "index_files",
     "index_folder",
     "inspect_folder",
     "inspect_text",

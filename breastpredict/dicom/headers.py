@@ -28,10 +28,19 @@ from breastpredict.dicom.scan import (
 )
 from breastpredict.errors import InputError
 
-__all__ = ["KEYWORDS", "MR_CLASSIC", "MR_ENHANCED", "Header", "read_headers", "tag_of"]
+__all__ = [
+    "KEYWORDS",
+    "MR_CLASSIC",
+    "MR_ENHANCED",
+    "WHOLE_SLIDE",
+    "Header",
+    "read_headers",
+    "tag_of",
+]
 
 MR_CLASSIC = "1.2.840.10008.5.1.4.1.1.4"
 MR_ENHANCED = ENHANCED_MR
+WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"  # VL Whole Slide Microscopy Image Storage
 
 REQUIRED = "SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID".split()
 """Without these a file belongs nowhere, and nothing can refer to it."""

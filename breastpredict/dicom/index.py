@@ -13,7 +13,7 @@ from breastpredict.dicom.archive import is_archive
 from breastpredict.dicom.enhanced import frames_of
 from breastpredict.dicom.frames import REMEDY, Frame, unfit_classic
 from breastpredict.dicom.grouping import damage_of, group_volumes, incomplete
-from breastpredict.dicom.headers import MR_CLASSIC, MR_ENHANCED, Header, read_headers
+from breastpredict.dicom.headers import MR_CLASSIC, MR_ENHANCED, WHOLE_SLIDE, Header, read_headers
 from breastpredict.dicom.listing import Listing, list_files
 from breastpredict.dicom.loaded import is_phase_table, study_from_table, table_files
 from breastpredict.dicom.phases import Volume, split_series
@@ -79,7 +79,21 @@ def index_folder(path: str | os.PathLike[str], *, study_uid: str | None = None) 
     root = Path(path)
     if is_phase_table(root):
         return [study_from_table(root)]
-    listing = list_files(root, study_uid=study_uid)
+    return _studies(root, list_files(root, study_uid=study_uid))
+
+
+def index_files(paths: Sequence[str | os.PathLike[str]]) -> list[Study]:
+    """Every study in these files and no others, in order of date: what a DICOM browser hands over.
+
+    Raises:
+        InputError: none of them is DICOM, or one cannot be read.
+    """
+    files = tuple(sorted(map(Path, paths)))
+    root = Path(os.path.commonpath([file.parent for file in files])) if files else Path()
+    return _studies(root, Listing("list of files", files))
+
+
+def _studies(root: Path, listing: Listing) -> list[Study]:
     found = [header for header in read_headers(listing.paths) if header is not None]
     headers = [header for header in found if header.text("SOPClassUID") or header.problem]
     if not headers:
@@ -131,12 +145,16 @@ def _study(root: Path, uid: str, headers: list[Header], ignored: int, listing: L
     damaged: list[tuple[Header, InputError]] = []
     segmentations: list[Path] = []
     ultrasound: list[Path] = []
+    slides: list[Path] = []
     for everything in series.values():
         # Each by its own class: a slice whose class is damaged takes no others with it.
         members = [h for h in everything if h.text("SOPClassUID") not in _SEGMENTATIONS]
         segmentations.extend(h.path for h in everything if h.text("SOPClassUID") in _SEGMENTATIONS)
         ultrasound.extend(h.path for h in members if _is_ultrasound(h))
-        frames, unused, errors = _frames([h for h in members if not _is_ultrasound(h)])
+        slides.extend(h.path for h in members if _is_slide(h))
+        frames, unused, errors = _frames(
+            [h for h in members if not _is_ultrasound(h) and not _is_slide(h)]
+        )
         split = split_series(frames)
         volumes.extend(split.volumes)
         left.extend([*unused, *split.rejected])
@@ -188,6 +206,7 @@ def _study(root: Path, uid: str, headers: list[Header], ignored: int, listing: L
         notes=listing.notes,
         keep=listing.keep,
         ultrasound=tuple(sorted(ultrasound)),
+        slides=tuple(sorted(slides)),
     )
 
 
@@ -263,6 +282,10 @@ def _without_copies(headers: Sequence[Header]) -> list[Header]:
 def _is_ultrasound(header: Header) -> bool:
     kind, modality = header.text("SOPClassUID"), header.text("Modality")
     return not header.problem and is_ultrasound(kind, modality)
+
+
+def _is_slide(header: Header) -> bool:
+    return not header.problem and header.text("SOPClassUID") == WHOLE_SLIDE
 
 
 def _not_dce(header: Header) -> str:

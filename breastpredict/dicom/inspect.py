@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from pydicom.datadict import tag_for_keyword
@@ -33,8 +34,15 @@ def inspect_folder(path: str | os.PathLike[str]) -> dict[str, Any]:
     }
 
 
-def inspect_text(found: dict[str, Any]) -> str:
-    """The same in words."""
+def inspect_text(
+    found: dict[str, Any], also: Callable[[dict[str, Any]], list[str]] | None = None
+) -> str:
+    """The same in words.
+
+    Args:
+        found: as `inspect_folder` returns it.
+        also: lines of a study on what other rooms found in it.
+    """
     lines: list[str] = []
     for number, study in enumerate(found["studies"], start=1):
         maker = study["manufacturer"] or "maker not stated"
@@ -45,7 +53,8 @@ def inspect_text(found: dict[str, Any]) -> str:
         for dce in study["dce"]:
             lines.extend(_acquisition_lines(dce))
         lines.extend(ultrasound_lines(study))
-        if not study["dce"] and not study["ultrasound"]:
+        lines.extend(also(study) if also else [])
+        if not study["dce"] and not study["ultrasound"] and not study["slides"]:
             lines.append("  no DCE acquisition")
         if study["segmentations"]:
             lines.append(f"  segmentations: {study['segmentations']}")

@@ -35,12 +35,14 @@ class Mask:
         label: the segment's name, empty where it has none.
         source: "DICOM SEG", "RTSTRUCT", "NRRD" ...
         warnings: what the reader should check.
+        resampled: the file has another grid than the one asked for.
     """
 
     mask: BoxedMask = field(repr=False)
     label: str
     source: str
     warnings: tuple[str, ...] = ()
+    resampled: bool = False
 
 
 def read_mask(
@@ -91,13 +93,14 @@ def read_mask(
         named = f" ({label})" if label else ""
         raise GateRefusal("no-tumour", f"The tumour mask is empty{named}.")
     placed = _pasted(found, onto)
+    resampled = placed is None
     if placed is None:
         placed = _resampled(found, onto)
         if _reaches_out(found, onto):
             warnings.append("A part of the tumour mask lies outside of the images")
     if placed.empty:
         raise InputError("The mask lies outside of the images", path=path, remedy=_REMEDY)
-    return Mask(placed, label, kind, tuple(warnings))
+    return Mask(placed, label, kind, tuple(warnings), resampled)
 
 
 def _dicom(path: Path) -> pydicom.Dataset | None:

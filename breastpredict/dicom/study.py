@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import SimpleITK as sitk
@@ -80,6 +81,16 @@ class Phase:
     def is_dicom(self) -> bool:
         """Whether DICOM objects can refer to it."""
         return bool(self.instances)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a scene keeps of it; plain values for JSON, its time None where unknown."""
+        return {
+            "phase": self.index,
+            "role": self.role,
+            "time_s": None if math.isnan(self.time_s) else self.time_s,
+            "instance_uids": list(dict.fromkeys(i.sop_instance_uid for i in self.instances)),
+        }
 
     def read(self) -> sitk.Image:
         """The whole volume, float32, rescale applied.
@@ -203,6 +214,7 @@ class Study:
         rejected: what was left out, and why.
         segmentations: DICOM SEG and RTSTRUCT files found beside the images.
         ultrasound: its two-dimensional ultrasound files (see `read_ultrasound`).
+        slides: its whole-slide microscopy files, labels and overviews among them.
         ignored_files: files that are not DICOM.
         source: the kind of input (see `breastpredict.dicom.listing`), or "loaded volumes".
         notes: what was passed over in the input.
@@ -223,3 +235,4 @@ class Study:
     notes: tuple[str, ...] = ()
     keep: object = field(default=None, repr=False, compare=False)
     ultrasound: tuple[Path, ...] = ()
+    slides: tuple[Path, ...] = ()

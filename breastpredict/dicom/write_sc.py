@@ -64,6 +64,7 @@ def write_capture_of(
     path: str | os.PathLike[str],
     *,
     provenance: Provenance,
+    burned_in: bool = False,
 ) -> Written:
     """Write a picture that shows other images than a phase's, as `write_capture` does.
 
@@ -73,6 +74,7 @@ def write_capture_of(
         shown: items that name what it shows, all of that patient.
         path: file to write.
         provenance: how it came about.
+        burned_in: writing that identifies the patient may be left on it.
 
     Raises:
         InputError: not an RGB picture.
@@ -91,7 +93,7 @@ def write_capture_of(
     )
     data["PatientOrientation"].value = None  # a picture with several views has none
     # The attribute asks for what identifies the patient (PS3.3 C.7.6.1); the warnings do not.
-    data.BurnedInAnnotation = "NO"
+    data.BurnedInAnnotation = "YES" if burned_in else "NO"
     data.ImageType = ["DERIVED", "SECONDARY"]
     data.SourceImageSequence = list(shown)
     data.ImageLaterality = laterality(source) or "U"

@@ -25,10 +25,10 @@ from breastpredict.dicom.source import (
 from breastpredict.dicom.write_pcr_sr import SourceImage
 from breastpredict.errors import InputError
 
-Quantity = Literal["grad-cam", "occlusion"]
+Quantity = Literal["gradcam", "occlusion"]
 
 _QUANTITY = {
-    "grad-cam": (codes.GRADIENT_ACTIVATION, "Gradient-weighted class activation map"),
+    "gradcam": (codes.GRADIENT_ACTIVATION, "Gradient-weighted class activation map"),
     "occlusion": (codes.CLASS_ACTIVATION, "Loss of output where a part is hidden"),
 }
 
