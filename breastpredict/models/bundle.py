@@ -27,12 +27,17 @@ from typing import TYPE_CHECKING, Any
 from breastpredict import RESEARCH_USE_ONLY, __version__
 from breastpredict.errors import InputError
 from breastpredict.files import write_folder
-from breastpredict.models.card import INTENDED_USE, card
-from breastpredict.models.network import check_network
+from breastpredict.models.card import INTENDED_USES, card
+from breastpredict.models.network import (
+    SYSTEM_NAMES,
+    System,
+    check_network,
+    input_shapes,
+    system_of,
+)
 from breastpredict.models.weights import read_safetensors, sha256_of
 
 if TYPE_CHECKING:
-    from timm.models.vision_transformer import VisionTransformer
     from torch import nn
 
 WEIGHTS = "models/model.safetensors"
@@ -47,8 +52,9 @@ _CONFIGS = (
     "metadata.schema.json",
     "logging.conf",
 )
+_COUNTERS = "num_batches_tracked"  # what batch normalisation counts is no weight
 _MAXIMUM_METADATA = 10_000_000  # bytes; a real one has some thousand
-_REMEDY = "Use a bundle made by 'breastpredict her2 train', unchanged"
+_REMEDY = "Use a bundle made by 'breastpredict her2 train' or 'pcr train', unchanged"
 
 
 @dataclass(frozen=True)
@@ -56,13 +62,14 @@ class Bundle:
     """A loaded model.
 
     Attributes:
-        model: in evaluation mode, on the device asked for.
+        model: in evaluation mode, on the device asked for: a ``VisionTransformer`` (HER2) or a
+            ``PcrNetwork``.
         metadata: the whole of metadata.json; our own part is under ``"breastpredict"``.
         sha256: of the weights.
         folder: where it was read from.
     """
 
-    model: VisionTransformer
+    model: Any
     metadata: dict[str, Any]
     sha256: str
     folder: Path
@@ -87,7 +94,7 @@ def save_bundle(
     Args:
         folder: where; an existing bundle there is replaced.
         model: built from ``network``.
-        network: see ``VIT_TINY``.
+        network: see ``VIT_TINY`` and ``SE_CROSST_T``.
         metadata: the ``breastpredict`` block: task, positive_class, negative_class, threshold,
             prevalence, calibration, synthetic, training_data, counts, seed, ...
         documents: name → text of what goes beside the model card, such as the learning curve.
@@ -177,11 +184,16 @@ def _write_rest(folder: Path, metadata: Mapping[str, Any]) -> None:
     (folder / "docs" / "README.md").write_text(card(metadata, figure), "utf-8")
 
 
-def read_bundle_metadata(folder: Path) -> dict[str, Any]:
+def read_bundle_metadata(folder: Path, system: System | None = None) -> dict[str, Any]:
     """metadata.json of a bundle, checked as far as predicting needs it. Does not import torch.
 
+    Args:
+        folder: the bundle.
+        system: the one its network must belong to.
+
     Raises:
-        InputError: no bundle, damaged or incomplete metadata, or files that lead out of it.
+        InputError: no bundle, one of the other system, damaged or incomplete metadata, or files
+            that lead out of it.
     """
     folder = Path(folder)
     path = folder / METADATA
@@ -210,18 +222,31 @@ def read_bundle_metadata(folder: Path) -> dict[str, Any]:
             "The bundle's metadata is damaged or incomplete", path=path, remedy=_REMEDY
         ) from error
     block["network"] = check_network(block["network"], str(path))
+    found = system_of(block["network"])
+    if system not in (None, found):
+        raise InputError(
+            f"The bundle is a model for {SYSTEM_NAMES[found]}, not for {SYSTEM_NAMES[system]}",
+            path=folder,
+            remedy=f"Use one made by 'breastpredict {system} train'",
+        )
     result: dict[str, Any] = metadata
     return result
 
 
-def load_bundle(folder: Path, device: str = "cpu") -> Bundle:
+def load_bundle(folder: Path, device: str = "cpu", system: System | None = None) -> Bundle:
     """Load a bundle for predicting. Nothing in it is executed.
 
+    Args:
+        folder: the bundle.
+        device: as torch names it.
+        system: the one its network must belong to.
+
     Raises:
-        InputError: no bundle, damaged files, or weights that are not the ones it was saved with.
+        InputError: no bundle, one of the other system, damaged files, or weights that are not the
+            ones it was saved with or not of the network that its metadata describe.
     """
     folder = Path(folder)
-    metadata = read_bundle_metadata(folder)
+    metadata = read_bundle_metadata(folder, system)
     path = folder / WEIGHTS
     if not path.is_file():
         raise InputError("The bundle has no weights", path=path, remedy=_REMEDY)
@@ -236,19 +261,20 @@ def load_bundle(folder: Path, device: str = "cpu") -> Bundle:
 
     import torch
 
-    if not all(v.dtype == torch.float32 and v.isfinite().all() for v in state.values()):
+    if not all(
+        value.dtype == (torch.int64 if key.endswith(_COUNTERS) else torch.float32)
+        and value.isfinite().all()
+        for key, value in state.items()
+    ):
         raise InputError(
             "The weights hold values that are not finite or not in single precision",
             path=path,
             remedy=_REMEDY,
         )
 
-    from breastpredict.models.vit import build_vit
+    from breastpredict.models.build import build_to_load
 
-    # Built without storage: drawing random weights only to replace them takes longer than a
-    # prediction.
-    with torch.device("meta"):
-        model = build_vit(weight_init="skip", **metadata[_BLOCK]["network"])
+    model = build_to_load(metadata[_BLOCK]["network"])
     try:
         model.load_state_dict(state, assign=True)
     except RuntimeError as error:
@@ -263,8 +289,9 @@ def load_bundle(folder: Path, device: str = "cpu") -> Bundle:
 
 
 def _metadata(network: Mapping[str, Any], block: Mapping[str, Any], digest: str) -> dict[str, Any]:
-    size, channels = network["image_size"], network["in_channels"]
+    system = system_of(network)
     positive = block.get("positive_class", "positive")
+    task, description = _ABOUT[system]
     return {
         "schema": "metadata.schema.json",
         "version": "0.1.0",
@@ -277,24 +304,15 @@ def _metadata(network: Mapping[str, Any], block: Mapping[str, Any], digest: str)
             "safetensors": version("safetensors"),
             "breastpredict": __version__,
         },
-        "task": f"Binary classification of a breast tumour on MRI: {block.get('task', '')}",
-        "description": f"Vision Transformer on the largest tumour slice. {RESEARCH_USE_ONLY}",
+        "task": f"{task}: {block.get('task', '')}",
+        "description": f"{description} {RESEARCH_USE_ONLY}",
         "authors": "trained on the user's own cohort with BreastPredict",
         "copyright": "the owner of the training data",
-        "intended_use": f"{INTENDED_USE} {RESEARCH_USE_ONLY}",
+        "intended_use": f"{INTENDED_USES[system]} {RESEARCH_USE_ONLY}",
         "network_data_format": {
             "inputs": {
-                "image": {
-                    "type": "image",
-                    "format": "magnitude",
-                    "modality": "MR",
-                    "num_channels": channels,
-                    "spatial_shape": [size, size],
-                    "dtype": "float32",
-                    "value_range": [-1, 1],
-                    "is_patch_data": False,
-                    "channel_def": {str(i): "early post-contrast" for i in range(channels)},
-                }
+                name: _input_format(name, shape, network)
+                for name, shape in input_shapes(network).items()
             },
             "outputs": {
                 "pred": {
@@ -310,6 +328,45 @@ def _metadata(network: Mapping[str, Any], block: Mapping[str, Any], digest: str)
             },
         },
         _BLOCK: {**block, "network": dict(network), "weights_sha256": digest},
+    }
+
+
+_ABOUT: dict[System, tuple[str, str]] = {
+    "her2": (
+        "Binary classification of a breast tumour on MRI",
+        "Vision Transformer on the largest tumour slice.",
+    ),
+    "pcr": (
+        "Prediction of pathological complete response of a breast cancer",
+        "Network on what its inputs name: biopsy slide, ultrasound before and during "
+        "neoadjuvant treatment, clinical variables.",
+    ),
+}
+_KINDS = {
+    "image": ("image", "magnitude", "MR", "early post-contrast"),
+    "us0": ("image", "magnitude", "US", "before treatment"),
+    "us1": ("image", "magnitude", "US", "after two cycles"),
+    "pathology": ("image", "RGB", "SM", "H&E of the biopsy"),
+    "clinical": ("tabular", "vector", "n/a", ""),
+}
+
+
+def _input_format(name: str, shape: tuple[int, ...], network: Mapping[str, Any]) -> dict[str, Any]:
+    """An input as MONAI's ``network_data_format`` has it."""
+    kind, form, modality, meaning = _KINDS[name]
+    table = kind == "tabular"
+    channels = shape[0] if table else shape[-3]
+    names = network["clinical"] if table else [meaning] * channels
+    return {
+        "type": kind,
+        "format": form,
+        "modality": modality,
+        "num_channels": channels,
+        "spatial_shape": [] if table else list(shape[-2:]),
+        "dtype": "float32",
+        "value_range": [0, 1] if table else [-1, 1],
+        "is_patch_data": name == "pathology",
+        "channel_def": {str(number): text for number, text in enumerate(names)},
     }
 
 

@@ -11,17 +11,36 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from breastpredict import RESEARCH_USE_ONLY, SYNTHETIC_WARNING
+from breastpredict.models.network import System, system_of
 
-INTENDED_USE = (
-    "Research on HER2 status in women with a biopsy-proven invasive breast cancer that is "
-    "outlined on DCE-MRI: a score for one yes-or-no question, to be compared with IHC and ISH."
+INTENDED_USES: dict[System, str] = {
+    "her2": (
+        "Research on HER2 status in women with a biopsy-proven invasive breast cancer that is "
+        "outlined on DCE-MRI: a score for one yes-or-no question, to be compared with IHC and ISH."
+    ),
+    "pcr": (
+        "Research on pathological complete response (pCR) in women with a biopsy-proven invasive "
+        "breast cancer under neoadjuvant chemotherapy: a score for one yes-or-no question, to be "
+        "compared with the surgical specimen."
+    ),
+}
+_ANOTHER_SITE = (
+    "another site without an evaluation there: thresholds and probabilities do not travel."
 )
-NOT_FOR = (
-    "diagnosis, or any decision about a patient, immunohistochemistry included;",
-    "cancers without an outlined mass, other sequences or phases, other species or organs;",
-    "patients after neoadjuvant treatment, unless the training cohort had such;",
-    "another site without an evaluation there: thresholds and probabilities do not travel.",
-)
+NOT_FOR: dict[System, tuple[str, ...]] = {
+    "her2": (
+        "diagnosis, or any decision about a patient, immunohistochemistry included;",
+        "cancers without an outlined mass, other sequences or phases, other species or organs;",
+        "patients after neoadjuvant treatment, unless the training cohort had such;",
+        _ANOTHER_SITE,
+    ),
+    "pcr": (
+        "diagnosis, or any decision about a patient, changing or ending a treatment included;",
+        "a patient who lacks one of its inputs: use the variant that was trained without it;",
+        "other stains, times of examination, regimens, species or organs than in training;",
+        _ANOTHER_SITE,
+    ),
+}
 FEW_PATIENTS = 100
 """Held-out patients below this leave an AUC of 0.8 an interval wider than about ±0.09."""
 
@@ -29,6 +48,7 @@ _SETS = {
     "train": "fitting of the weights",
     "tuning": "choice of epoch and threshold",
     "validation": "held out, only reported",
+    "apart": "a cohort of another kind, held out as a whole, only reported",
 }
 
 
@@ -42,7 +62,7 @@ def card(metadata: Mapping[str, Any], figure: str | None = None) -> str:
     block = metadata["breastpredict"]
     parts = [
         _head(metadata, block),
-        _use(),
+        _use(system_of(block["network"])),
         _scores(block),
         _data(block),
         _metrics(block),
@@ -61,9 +81,9 @@ def _head(metadata: Mapping[str, Any], block: Mapping[str, Any]) -> Iterable[str
         yield from (f"**{SYNTHETIC_WARNING}**", "")
 
 
-def _use() -> Iterable[str]:
-    yield from ("## Intended use", "", INTENDED_USE, "", "Not for:", "")
-    yield from (f"- {line}" for line in NOT_FOR)
+def _use(system: System) -> Iterable[str]:
+    yield from ("## Intended use", "", INTENDED_USES[system], "", "Not for:", "")
+    yield from (f"- {line}" for line in NOT_FOR[system])
     yield ""
 
 
@@ -168,6 +188,7 @@ def limits(block: Mapping[str, Any]) -> list[str]:
         found.append("No held-out patients are recorded: how well it does is unknown.")
     elif held < FEW_PATIENTS:
         found.append(f"Held out were {held} patients: the intervals are wide.")
+    found.extend(map(str, block.get("hazards") or ()))
     sites = block.get("sites") or {}
     if len(sites) == 1:
         found.append("Trained on one site: scanners and populations of others were never seen.")

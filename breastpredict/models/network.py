@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from breastpredict.errors import InputError
+from breastpredict.models.pcr_network import COMPARATORS, SE_CROSST, check_pcr_network
 
 ARCHITECTURE = "vit_tiny_patch16_224"
-"""timm's name. Width, depth, heads, image and patch size are free; the block is the same."""
+"""timm's name of the network for HER2.
+
+Width, depth, heads, image and patch size are free; the block is the same.
+"""
 
 VIT_TINY: dict[str, Any] = {
     "architecture": ARCHITECTURE,
@@ -46,8 +50,33 @@ _RANGES = {
 }
 
 
+System = Literal["her2", "pcr"]
+SYSTEM_NAMES: dict[System, str] = {"her2": "HER2", "pcr": "pCR"}
+
+
+def system_of(network: Mapping[str, Any]) -> System:
+    """Which system a description's network belongs to; that of HER2 if it is no description."""
+    return "pcr" if network.get("architecture") in (SE_CROSST, *COMPARATORS) else "her2"
+
+
+def input_shapes(network: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Name → shape of one case of every input of a checked network, in the order of its call."""
+    size = network["image_size"]
+    if system_of(network) == "her2":
+        return {"image": (network["in_channels"], size, size)}
+    shapes = {
+        "pathology": (network["patches"], 3, size, size),
+        "us0": (3, size, size),
+        "us1": (3, size, size),
+        "clinical": (len(network["clinical"]),),
+    }
+    return {name: shapes[name] for name in network["modalities"]}
+
+
 def check_network(network: Mapping[str, Any], path: str | None = None) -> dict[str, Any]:
     """The description as a plain dict, every key present and in range.
+
+    For the networks that predict pCR see ``check_pcr_network``.
 
     Raises:
         InputError: unknown architecture, unknown or missing key, wrong type, out of range, or
@@ -57,6 +86,8 @@ def check_network(network: Mapping[str, Any], path: str | None = None) -> dict[s
     def fail(what: str) -> InputError:
         return InputError(f"The network description {what}", path=path, remedy="Train it again")
 
+    if system_of(network) == "pcr":
+        return check_pcr_network(network, path)
     if network.get("architecture") != ARCHITECTURE:
         raise fail(f"names an unknown architecture, {str(network.get('architecture'))[:60]!r}")
     if set(network) != {"architecture", *_RANGES}:

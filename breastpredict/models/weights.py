@@ -11,18 +11,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from breastpredict.errors import InputError
+from breastpredict.models.pcr_network import COMPARATORS
 
 if TYPE_CHECKING:
     import torch
     from timm.models.vision_transformer import VisionTransformer
+    from torch import nn
+
+    from breastpredict.models.se_crosst import PcrNetwork
 
 HUB_NAME = "timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 """ImageNet-21k, fine-tuned on ImageNet-1k (Steiner et al. 2021), as timm serves it."""
 
-_REMEDY = (
-    f"Download model.safetensors of {HUB_NAME} elsewhere and give the file with --weights FILE, "
-    "or start from random weights with --weights none"
-)
+
+def _remedy(hub_name: str) -> str:
+    if not hub_name:
+        return "Give the weights of such a network, or start from random ones with --weights none"
+    return (
+        f"Download model.safetensors of {hub_name} elsewhere and give the file with --weights "
+        "FILE, or start from random weights with --weights none"
+    )
 
 
 @dataclass(frozen=True)
@@ -42,12 +50,14 @@ class WeightsRecord:
     warning: str = ""
 
 
-def initialise(model: VisionTransformer, weights: str | Path) -> WeightsRecord:
+def initialise(model: nn.Module, weights: str | Path) -> WeightsRecord:
     """Give ``model`` its first weights, all but the classifier, which stays random.
 
     Args:
-        model: from ``build_vit``.
-        weights: ``"imagenet"``, ``"none"`` or a safetensors file of timm's ViT-tiny.
+        model: from ``build_vit`` or ``build_network``.
+        weights: ``"imagenet"``, ``"none"`` or a safetensors file: timm's of the ViT-tiny or of the
+            comparator, which then goes into each of its encoders; for SE-CrossT, which nobody
+            trained on ImageNet, that of another bundle of the same configuration.
 
     Raises:
         InputError: no network, no such file, or a file that does not fit the model.
@@ -58,19 +68,44 @@ def initialise(model: VisionTransformer, weights: str | Path) -> WeightsRecord:
             "random initialisation",
             warning="RANDOM INITIALISATION: the network starts without ImageNet weights.",
         )
+    hub_name = _hub_name(model)
     if str(weights) == "imagenet":
-        path = _from_hub()
+        if not hub_name:
+            raise InputError("There are no ImageNet weights of SE-CrossT", remedy=_remedy(""))
+        path = _from_hub(hub_name)
         source: Literal["imagenet", "file"] = "imagenet"
-        description = HUB_NAME
+        description = hub_name
     else:
         path, source = Path(weights), "file"
         description = f"local file {path.name}"
-    _load(model, read_safetensors(path), path)
+    state = read_safetensors(path, _remedy(hub_name))
+    from breastpredict.models.se_crosst import PcrNetwork
+
+    if not isinstance(model, PcrNetwork):
+        _load(model, state, path)  # type: ignore[arg-type]
+    elif hub_name:
+        _load_comparator(model, state, path)
+    else:
+        _load_own(model, state, path)
     return WeightsRecord(source, description, sha256_of(path))
 
 
-def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+def _hub_name(model: nn.Module) -> str:
+    """Where the ImageNet weights of this network are; empty for none."""
+    description = getattr(model, "network", None)
+    if description is None:
+        return HUB_NAME
+    return COMPARATORS.get(description["architecture"], "")
+
+
+def read_safetensors(
+    path: Path, remedy: str = "Give a safetensors file"
+) -> dict[str, torch.Tensor]:
     """The tensors of a safetensors file, on the CPU. Never unpickles.
+
+    Args:
+        path: the file.
+        remedy: what to do where there is none.
 
     Raises:
         InputError: no such file, another format, or a damaged file.
@@ -79,7 +114,7 @@ def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     if not path.is_file():
-        raise InputError("There is no such weights file", path=path, remedy=_REMEDY)
+        raise InputError("There is no such weights file", path=path, remedy=remedy)
     if path.suffix in (".pth", ".pt", ".bin", ".pkl", ".ckpt"):
         raise InputError(
             "Pickled weights are not read, because they can run code",
@@ -133,12 +168,12 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _from_hub() -> Path:
+def _from_hub(name: str) -> Path:
     """The cached or downloaded ImageNet weights."""
     from huggingface_hub import hf_hub_download
 
     def download(local_only: bool) -> Path:
-        return Path(hf_hub_download(HUB_NAME, "model.safetensors", local_files_only=local_only))
+        return Path(hf_hub_download(name, "model.safetensors", local_files_only=local_only))
 
     try:
         return download(local_only=True)
@@ -146,12 +181,14 @@ def _from_hub() -> Path:
         pass
     # The hub's client retries for most of a minute when there is no network: look first.
     if os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0") or not _hub_answers():
-        raise InputError("The ImageNet weights cannot be had: the hub is offline", remedy=_REMEDY)
+        raise InputError(
+            "The ImageNet weights cannot be had: the hub is offline", remedy=_remedy(name)
+        )
     try:
         return download(local_only=False)
     except (OSError, ValueError) as error:
         raise InputError(
-            "The ImageNet weights could not be downloaded from the hub", remedy=_REMEDY
+            "The ImageNet weights could not be downloaded from the hub", remedy=_remedy(name)
         ) from error
 
 
@@ -172,19 +209,12 @@ def _hub_answers(seconds: float = 3.0) -> bool:
 
 def _load(model: VisionTransformer, state: dict[str, Any], path: Path) -> None:
     """Load what ImageNet has: patch embedding summed over colours, positions resized."""
-    import torch
     from timm.layers.pos_embed import resample_abs_pos_embed
 
     own = model.state_dict()
     state = {k: v for k, v in state.items() if not k.startswith(("head.", "pre_logits."))}
     wanted = {k for k in own if not k.startswith("head.")}
-    if set(state) != wanted:
-        raise InputError(
-            f"The weights are of another network ({len(wanted - set(state))} of {len(wanted)} "
-            f"tensors are missing, {len(set(state) - wanted)} are unknown)",
-            path=path,
-            remedy=_REMEDY,
-        )
+    _check_names(set(state), wanted, path, HUB_NAME)
     patch = "patch_embed.proj.weight"
     if state[patch].ndim == 4 and state[patch].shape[1] == 3 and own[patch].shape[1] == 1:
         # A grey image in three equal channels gives the same sum.
@@ -193,14 +223,58 @@ def _load(model: VisionTransformer, state: dict[str, Any], path: Path) -> None:
         state["pos_embed"] = resample_abs_pos_embed(
             state["pos_embed"], list(model.patch_embed.grid_size), num_prefix_tokens=1
         )
-    for key in wanted:
-        if state[key].shape != own[key].shape:
+    _check_values(state, own, path, HUB_NAME)
+    model.load_state_dict(state, strict=False)
+
+
+def _load_own(model: PcrNetwork, state: dict[str, Any], path: Path) -> None:
+    """Load SE-CrossT from SE-CrossT."""
+    own = model.state_dict()
+    wanted = {key for key in own if not key.startswith("classifier.")}
+    _check_names({key for key in state if not key.startswith("classifier.")}, wanted, path, "")
+    state = {key: state[key] for key in wanted}
+    _check_values(state, own, path, "")
+    model.load_state_dict(state, strict=False)
+
+
+def _load_comparator(model: PcrNetwork, state: dict[str, Any], path: Path) -> None:
+    """Load timm's network into every encoder, adapted to the size of the input by timm."""
+    from breastpredict.models.comparators import TimmEncoder
+
+    encoders = [part for part in model.modules() if isinstance(part, TimmEncoder)]
+    hub_name = _hub_name(model)
+    try:
+        fitted = encoders[0].fitted(state)
+    except Exception as error:  # timm's own reading of a file that is not what it says
+        raise InputError(
+            "The weights are of another network", path=path, remedy=_remedy(hub_name)
+        ) from error
+    _check_values(fitted, encoders[0].backbone.state_dict(), path, hub_name)
+    for encoder in encoders:
+        encoder.backbone.load_state_dict(fitted)
+
+
+def _check_names(found: set[str], wanted: set[str], path: Path, hub_name: str) -> None:
+    if found != wanted:
+        raise InputError(
+            f"The weights are of another network ({len(wanted - found)} of {len(wanted)} "
+            f"tensors are missing, {len(found - wanted)} are unknown)",
+            path=path,
+            remedy=_remedy(hub_name),
+        )
+
+
+def _check_values(
+    state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], path: Path, hub_name: str
+) -> None:
+    """Shapes as those of the model's own, and finite values."""
+    for key, value in state.items():
+        if value.shape != own[key].shape:
             raise InputError(
                 f"The weights are of another network: {key} has shape "
-                f"{tuple(state[key].shape)}, not {tuple(own[key].shape)}",
+                f"{tuple(value.shape)}, not {tuple(own[key].shape)}",
                 path=path,
-                remedy=_REMEDY,
+                remedy=_remedy(hub_name),
             )
-        if not torch.isfinite(state[key]).all():
+        if not value.isfinite().all():
             raise InputError(f"The weights hold values that are not finite: {key}", path=path)
-    model.load_state_dict(state, strict=False)
