@@ -15,8 +15,7 @@ from dce_volumes import TIMES, dce, only
 from breastpredict.dicom import read_study
 from breastpredict.errors import InputError
 from breastpredict.her2 import Her2Model, RoiPolicy, describe_run, prepare_case
-from breastpredict.her2.inputs import normalise
-from breastpredict.imaging import BoxedMask, Geometry, SquareROI
+from breastpredict.imaging import BoxedMask, Geometry, SquareROI, normalise
 from breastpredict.phantom import make_her2_phantom, write_dce
 
 LESION = (slice(3, 6), slice(14, 26), slice(18, 32))

@@ -28,7 +28,7 @@ from breastpredict.her2 import (
     prepare_case,
     train_her2,
 )
-from breastpredict.her2.inputs import normalise
+from breastpredict.imaging import normalise
 from breastpredict.phantom import make_her2_phantom
 from breastpredict.stats import roc_auc
 from breastpredict.study import read_cohort

@@ -26,6 +26,7 @@ from breastpredict.imaging import (
     delineate_from_point,
     largest_lesion,
     largest_slice,
+    normalise,
     section,
 )
 
@@ -162,24 +163,19 @@ def prepare_case(
     )
 
 
-def normalise(crop: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Signal to [-1, 1]: 1st to 99th percentile of the crop to [0, 1], then timm's (x-0.5)/0.5.
+def early_phase(
+    study: Study,
+    *,
+    laterality: str | None = None,
+    acquisition: int | None = None,
+    phase: int | None = None,
+) -> tuple[DceAcquisition, Phase, str]:
+    """The acquisition that is meant where no tumour is given, its early phase, and why that one.
 
-    MR signal has no unit; taken from the crop itself, the range depends on no other slice. NaN
-    marks what lies past the edge of the image: it counts for nothing and becomes -1, like air.
-
-    Raises:
-        InputError: the crop is constant.
+    Args, Raises: as `prepare_case`.
     """
-    inside = crop[np.isfinite(crop)]
-    low, high = np.percentile(inside, [1.0, 99.0]) if inside.size else (0.0, 0.0)
-    if not high > low:
-        raise InputError(
-            "The image around the tumour is constant", remedy="Check the mask and the phase"
-        )
-    unit = np.clip((crop.astype(np.float64) - low) / (high - low), 0.0, 1.0)
-    scaled: NDArray[np.float32] = ((np.nan_to_num(unit) - 0.5) / 0.5).astype(np.float32)
-    return scaled
+    dce = _the_one(study, _dynamic(study, laterality, acquisition))
+    return dce, *_phase(dce, phase, study)
 
 
 def _dynamic(study: Study, laterality: str | None, acquisition: int | None) -> list[DceAcquisition]:

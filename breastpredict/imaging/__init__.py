@@ -1,4 +1,4 @@
-"""Geometry, the largest slice, the region of interest and lesion delineation (floor 0)."""
+"""Geometry, the largest slice, region of interest, grey levels, lesion delineation (floor 0)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from breastpredict.imaging.delineation import (
     delineate_from_box,
     delineate_from_point,
 )
+from breastpredict.imaging.features import intensity_features, shape_features, texture_features
 from breastpredict.imaging.geometry import Geometry, resample_to
+from breastpredict.imaging.intensity import normalise
 from breastpredict.imaging.mask import BoxedMask
 from breastpredict.imaging.motion import Motion, estimate_motion
+from breastpredict.imaging.overlap import Overlap, overlap
 from breastpredict.imaging.roi import SquareROI
 from breastpredict.imaging.slices import LargestSlice, largest_lesion, largest_slice, section
 
@@ -20,13 +23,19 @@ __all__ = [
     "Geometry",
     "LargestSlice",
     "Motion",
+    "Overlap",
     "Settings",
     "SquareROI",
     "delineate_from_box",
     "delineate_from_point",
     "estimate_motion",
+    "intensity_features",
     "largest_lesion",
     "largest_slice",
+    "normalise",
+    "overlap",
     "resample_to",
     "section",
+    "shape_features",
+    "texture_features",
 ]
