@@ -6,29 +6,26 @@ it was made from is not touched.
 
 from __future__ import annotations
 
-import datetime
 import os
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from breastpredict.errors import BreastPredictError, InputError
 from breastpredict.files import write_folder, write_text
 from breastpredict.her2.cases import POINTS_TO, TITLES, Her2Case, label_of
 from breastpredict.her2.predict import Her2Model
-from breastpredict.her2.train_files import (
-    CaseFailure,
-    read_split,
-    write_failures,
-    write_local_patients,
-)
+from breastpredict.her2.train_files import write_local_patients
 from breastpredict.learning.recalibration import Fitted, Method, recalibrate
+from breastpredict.learning.run_files import CaseFailure, write_failures
+from breastpredict.learning.site import (
+    RUN_FILES,
+    bundle_changes,
+    check_target,
+    local_patients,
+)
 
 Progress = Callable[[int, int, str], None]
-
-_FILES = ("run.json", "split.csv", "scores.csv")  # what evaluation wants to know of the training
 
 
 @dataclass(frozen=True)
@@ -82,11 +79,14 @@ def recalibrate_her2(
     """
     run, out = Path(run), Path(out)
     say = progress or (lambda done, total, line: None)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(
-            "The folder for the recalibrated run is not empty", path=out, remedy="Give a new folder"
-        )
-    local, notes = _local(cases, site, run)
+    check_target(out)
+    local, notes = local_patients(
+        cases,
+        [case.her2 is not None for case in cases],
+        "no HER2 class (2+ without ISH)",
+        site,
+        run,
+    )
     model = Her2Model.load(run, device)
     logits, failures = _logits(model, local, say)
     fitted: dict[str, Fitted] = {}
@@ -111,40 +111,6 @@ def recalibrate_her2(
     _write(out, run, fitted, [c for c in local if c.patient_id in logits], failures)
     notes.extend(f"{TITLES[task]} stays as it was. {why}" for task, why in left.items())
     return Her2Recalibration(out, fitted, left, tuple(failures), tuple(notes))
-
-
-def _local(cases: Sequence[Her2Case], site: str, run: Path) -> tuple[list[Her2Case], list[str]]:
-    """The site's patients, none of whom the run has seen, and what is to be said of them."""
-    rows = [c for c in cases if c.cohort == site]
-    if not rows:
-        known = ", ".join(sorted({c.cohort for c in cases}))
-        raise InputError(f"There is no cohort {site!r} in the table", remedy=f"Use one of {known}")
-    notes = []
-    seen = read_split(run) if (run / "split.csv").is_file() else None
-    if seen is None:
-        notes.append(
-            "The run holds no split.csv, so it could not be checked whether these patients were in "
-            "its training."
-        )
-    used = Counter(seen[c.patient_id] for c in rows if c.patient_id in (seen or {})) if seen else {}
-    if used:
-        sides = ", ".join(f"{count} in its {name} set" for name, count in sorted(used.items()))
-        raise InputError(
-            f"{sum(used.values())} of the {len(rows)} patients of {site!r} are in the run's own "
-            f"training ({sides}): a recalibration on them would be too good",
-            remedy="Use patients the model has never seen",
-        )
-    tests = sum(c.split == "test" for c in rows)
-    unclear = sum(c.her2 is None and c.split != "test" for c in rows)
-    if tests:
-        notes.append(f"{tests} patients are marked 'test' and left out.")
-    if unclear:
-        notes.append(f"{unclear} patients have no HER2 class (2+ without ISH) and are left out.")
-    local = [c for c in rows if c.split != "test" and c.her2 is not None]
-    twice = len(local) - len({c.patient_id for c in local})
-    if twice:
-        raise InputError(f"{twice} patient(s) of {site!r} are in the table twice")
-    return local, notes
 
 
 def _logits(
@@ -190,8 +156,8 @@ def _write(
                 copy_bundle(run / task, temporary / task)
                 continue
             words = found.recalibration.words
-            copy_bundle(run / task, temporary / task, _changes(run / task, found), words)
-        for name in _FILES:
+            copy_bundle(run / task, temporary / task, bundle_changes(run / task, found), words)
+        for name in RUN_FILES:
             if (run / name).is_file():
                 write_text(temporary / name, (run / name).read_text("utf-8"))
         write_local_patients(
@@ -199,39 +165,3 @@ def _write(
             [{"patient_id": c.patient_id, "cohort": c.cohort, "her2": c.her2} for c in local],
         )
         write_failures(temporary, failures)
-
-
-def _changes(bundle: Path, found: Fitted) -> dict[str, Any]:
-    """What becomes different in the bundle's metadata block."""
-    from breastpredict.models import read_bundle_metadata
-
-    block = read_bundle_metadata(bundle)["breastpredict"]
-    local, n = found.recalibration, sum(found.patients.values())
-    scaled = local.method != "threshold"
-    calibration = dict(block.get("calibration", {}))
-    if scaled:
-        calibration = {
-            "method": local.words,
-            "probability": True,
-            "prevalence": found.patients["positive"] / n,
-            "trained": block.get("calibration", {}),
-        }
-    return {
-        "threshold": found.threshold,
-        "threshold_rule": f"{found.rule} ({local.site}); positive means score >= threshold",
-        "calibration": calibration,
-        "recalibration": asdict(local),
-        "local_validation": {
-            "patients": n,
-            **found.patients,
-            "site": local.site,
-            "date": datetime.date.today().isoformat(),
-            "method": local.method,
-            "before": found.before,
-            "after": found.after,
-            "trained_threshold": block.get("local_validation", {}).get(
-                "trained_threshold", block["threshold"]
-            ),
-            "note": "before and after on the patients it was fitted to: the latter is too good",
-        },
-    }

@@ -25,21 +25,18 @@ from breastpredict.her2.cases import CLASSES, Her2Case, Her2Class, label_of
 from breastpredict.her2.roi_policy import RoiPolicy
 from breastpredict.her2.train_cache import Crop, crop_of
 from breastpredict.her2.train_config import Her2TrainConfig
-from breastpredict.her2.train_files import (
-    CaseFailure,
-    Her2Run,
-    TaskResult,
-    open_run,
-    read_run,
-    write_failures,
-    write_run,
-    write_scores,
-    write_split,
-)
+from breastpredict.her2.train_files import Her2Run, read_run, write_scores, write_split
 from breastpredict.her2.train_folds import out_of_fold_rows
 from breastpredict.learning.config import TrainConfig
 from breastpredict.learning.examples import BinaryTask, CaseSet, EpochRecord, Example
 from breastpredict.learning.ranges import training_ranges
+from breastpredict.learning.run_files import (
+    CaseFailure,
+    TaskResult,
+    open_run,
+    write_failures,
+    write_run,
+)
 from breastpredict.learning.split import check_disjoint, stratified_folds, stratified_split
 
 if TYPE_CHECKING:

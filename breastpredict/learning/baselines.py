@@ -30,7 +30,7 @@ _PENALTY = 1.0
 
 
 @dataclass(frozen=True)
-class _Column:
+class Column:
     """How one column becomes numbers; all of it from the training rows.
 
     Attributes:
@@ -39,6 +39,7 @@ class _Column:
         other: a category has rare or unknown values, which get an indicator.
         fill: of a number: the median, for missing ones.
         marked: of a number: some are missing, which gets an indicator.
+        order: of ordered words: these from the lowest; the number is the place in it.
         reference: of a category: the most frequent, which all others are compared with.
     """
 
@@ -48,11 +49,13 @@ class _Column:
     other: bool
     fill: float
     marked: bool
+    order: tuple[str, ...] = ()
 
     def __call__(self, rows: Sequence[Row]) -> Floats:
+        """The column's numbers [rows, k]."""
         cells = [row.get(self.name, "").strip() for row in rows]
         if self.levels is None:
-            numbers = np.array([_number(cell) for cell in cells])
+            numbers = np.array([_number(cell, self.order) for cell in cells])
             missing = np.isnan(numbers)
             out = [np.where(missing, self.fill, numbers)]
             return np.column_stack(out + [missing.astype(float)] * self.marked)
@@ -84,7 +87,7 @@ class Baseline:
     threshold: float | None
     rows: int
     positives: int
-    _parts: tuple[_Column, ...]
+    _parts: tuple[Column, ...]
     _centre: Floats
     _spread: Floats
 
@@ -96,7 +99,12 @@ class Baseline:
         return out
 
 
-def fit_baseline(rows: Sequence[Row], y: ArrayLike, columns: Sequence[str]) -> Baseline:
+def fit_baseline(
+    rows: Sequence[Row],
+    y: ArrayLike,
+    columns: Sequence[str],
+    orders: Mapping[str, Sequence[str]] | None = None,
+) -> Baseline:
     """Fit a baseline on training rows.
 
     Args:
@@ -104,6 +112,8 @@ def fit_baseline(rows: Sequence[Row], y: ArrayLike, columns: Sequence[str]) -> B
         y: labels [rows], 1 = positive.
         columns: names to use. A column is a number where all its known training cells are; else a
             category. A column that is constant or unknown in training is dropped, with the reason.
+        orders: column → its words from the lowest to the highest: such a column becomes one number,
+            the place in the order, instead of a category. Another word counts as missing.
 
     Returns:
         L2 penalty of 1 on the coefficients of the standardised columns, none on the intercept (the
@@ -113,6 +123,19 @@ def fit_baseline(rows: Sequence[Row], y: ArrayLike, columns: Sequence[str]) -> B
     Raises:
         InputError: too few training rows of a class, or no usable column.
     """
+    labels = training_labels(y)
+    parts, handling, dropped = encoded(rows, columns, orders)
+    if not parts:
+        raise InputError("No column says anything in the training rows")
+    return fit_encoded(rows, labels, parts, handling, dropped)
+
+
+def training_labels(y: ArrayLike) -> Floats:
+    """The labels as numbers.
+
+    Raises:
+        InputError: too few of a class.
+    """
     labels = np.asarray(y, dtype=np.float64)
     counts = (int((labels == 0).sum()), int((labels == 1).sum()))
     if min(counts) < FEWEST_PER_CLASS:
@@ -120,17 +143,36 @@ def fit_baseline(rows: Sequence[Row], y: ArrayLike, columns: Sequence[str]) -> B
             f"There are {counts[1]} positive and {counts[0]} negative training rows; a baseline "
             f"needs {FEWEST_PER_CLASS} of each"
         )
-    parts, handling, dropped = [], [], {}
+    return labels
+
+
+def encoded(
+    rows: Sequence[Row], columns: Sequence[str], orders: Mapping[str, Sequence[str]] | None = None
+) -> tuple[list[Column], list[str], dict[str, str]]:
+    """How columns become numbers, by the training rows; a line on each; and why others do not."""
+    parts: list[Column] = []
+    handling: list[str] = []
+    dropped: dict[str, str] = {}
     for name in columns:
-        column, line = _column(name, [row.get(name, "").strip() for row in rows])
+        cells = [row.get(name, "").strip() for row in rows]
+        column, line = _column(name, cells, tuple((orders or {}).get(name, ())))
         if column is None:
             dropped[name] = line
         else:
             parts.append(column)
             handling.append(line)
-    if not parts:
-        raise InputError("No column says anything in the training rows")
-    x = np.column_stack([part(rows) for part in parts])
+    return parts, handling, dropped
+
+
+def fit_encoded(
+    rows: Sequence[Row],
+    labels: Floats,
+    parts: Sequence[Column],
+    handling: Sequence[str],
+    dropped: Mapping[str, str],
+) -> Baseline:
+    """Fit on columns that are encoded; with none of them everybody gets the prevalence."""
+    x = np.column_stack([np.empty((len(rows), 0)), *(part(rows) for part in parts)])
     centre, spread = x.mean(axis=0), x.std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)
     coefficients = _ridge((x - centre) / spread, labels)
@@ -146,28 +188,28 @@ def fit_baseline(rows: Sequence[Row], y: ArrayLike, columns: Sequence[str]) -> B
         tuple(coefficients.tolist()),
         threshold,
         len(rows),
-        counts[1],
+        int(labels.sum()),
         tuple(parts),
         centre,
         spread,
     )
 
 
-def _column(name: str, cells: Sequence[str]) -> tuple[_Column | None, str]:
+def _column(name: str, cells: Sequence[str], order: tuple[str, ...]) -> tuple[Column | None, str]:
     """The column, and how it is handled; None and why it is not used."""
-    known = [cell for cell in cells if cell not in _UNKNOWN]
+    known = [cell for cell in cells if cell not in _UNKNOWN and (cell in order or not order)]
     missing = len(cells) - len(known)
     if not known:
         return None, "not known for any training patient"
-    numbers = np.array([_number(cell) for cell in known])
+    numbers = np.array([_number(cell, order) for cell in known])
     if np.isfinite(numbers).all():
         if np.ptp(numbers) == 0:
             return None, "the same for every training patient"
         fill = float(np.median(numbers))
-        text = f"{name}: number"
+        text = f"{name}: {' < '.join(order)}" if order else f"{name}: number"
         if missing:
             text += f"; {missing} missing, filled with the training median {fill:g} and marked"
-        return _Column(name, None, "", False, fill, missing > 0), text
+        return Column(name, None, "", False, fill, missing > 0, order), text
     counts = Counter(known)
     often = [level for level, count in counts.most_common() if count >= _RAREST]
     rare = len(known) - sum(counts[level] for level in often)
@@ -176,10 +218,12 @@ def _column(name: str, cells: Sequence[str]) -> tuple[_Column | None, str]:
     text = f"{name}: {', '.join(often[1:]) or 'other'} against {often[0]}"
     if rare + missing:
         text += f"; rare or unknown values together ({rare + missing})"
-    return _Column(name, tuple(often[1:]), often[0], rare + missing > 0, 0.0, False), text
+    return Column(name, tuple(often[1:]), often[0], rare + missing > 0, 0.0, False), text
 
 
-def _number(cell: str) -> float:
+def _number(cell: str, order: Sequence[str]) -> float:
+    if order:
+        return float(order.index(cell)) if cell in order else float("nan")
     try:
         value = float(cell)
     except ValueError:

@@ -24,7 +24,8 @@ class Calibration:
     """How the network's logit was made a probability at the training prevalence.
 
     Attributes:
-        method: ``"prior-shift"``, or ``"none needed"`` when training was not balanced.
+        method: ``"prior-shift"``, ``"none needed"`` when training was not balanced, or ``"none
+            possible"`` when only one class was shown in transformed copies.
         prevalence: share of the positive class among the training cases.
         trained_prevalence: share the network saw, by loss weight or by sampling.
         logit_shift: what was added to the logit.
@@ -60,9 +61,23 @@ def prior_shift(trained_prevalence: float, prevalence: float) -> float:
     )
 
 
-def calibration_of(positives: int, negatives: int, *, balanced: bool) -> Calibration:
-    """The calibration of a network trained on so many cases, balanced to one half or not."""
+def calibration_of(
+    positives: int, negatives: int, *, balanced: bool, class_copies: int = 1
+) -> Calibration:
+    """The calibration of a network trained on so many cases.
+
+    Args:
+        positives, negatives: patients.
+        balanced: by loss weight or sampling, to one half.
+        class_copies: how often each positive case was shown for one showing of a negative one, by
+            transforms that the others never got. Then nothing is shifted and the output is called a
+            score: a network that tells the transformed cases has learnt the true prevalence among
+            the others, one that does not has learnt odds times ``class_copies``.
+    """
     prevalence = positives / (positives + negatives)
+    if class_copies > 1:
+        shown = class_copies * positives / (class_copies * positives + negatives)
+        return Calibration("none possible", prevalence, shown, 0.0, probability=False)
     if not balanced:
         return Calibration("none needed", prevalence, prevalence, 0.0)
     return Calibration("prior-shift", prevalence, 0.5, prior_shift(0.5, prevalence))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import torch
 
 from breastpredict.errors import InputError
 from breastpredict.files import write_atomic
-from breastpredict.learning.examples import EpochRecord, Example
+from breastpredict.learning.examples import EpochRecord, LearningCase
 
 State = dict[str, Any]
 
@@ -78,11 +78,16 @@ def load(path: Path, fingerprint: str) -> TrainingState:
     return state
 
 
-def fingerprint(settings: Mapping[str, Any], sets: Mapping[str, Sequence[Example]]) -> str:
-    """SHA-256 of the settings and of every example: key, label, pixels."""
+def fingerprint(
+    settings: Mapping[str, Any],
+    sets: Mapping[str, Sequence[LearningCase]],
+    names: Collection[str] | None = None,
+) -> str:
+    """SHA-256 of the settings and of every example: key, label, the named inputs' values."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     for name in sorted(sets):
         for example in sets[name]:
             digest.update(json.dumps([name, example.key, example.label]).encode())
-            digest.update(example.image.tobytes())
+            for array in example.inputs(names).values():
+                digest.update(array.tobytes())
     return digest.hexdigest()

@@ -17,7 +17,7 @@ import torch
 
 from breastpredict.errors import InputError
 from breastpredict.learning.config import TrainConfig
-from breastpredict.learning.examples import BinaryTask, EpochRecord, Example
+from breastpredict.learning.examples import BinaryTask, EpochRecord, LearningCase
 from breastpredict.learning.fitting import probabilities
 from breastpredict.learning.split import check_disjoint
 from breastpredict.learning.training import device_of, train_binary
@@ -33,7 +33,8 @@ class FoldScore:
         key: the patient.
         fold: from 1; its model was trained on the patients of the other folds.
         label: 1 or 0; None for a patient outside of the task, whom the fold's model scores too.
-        score: a probability at the prevalence of the fold's training cases.
+        score: a probability at the prevalence of the fold's training cases, or a plain score where
+            the fold's calibration says so.
         threshold: of the fold's model.
     """
 
@@ -47,8 +48,8 @@ class FoldScore:
 def train_fold(
     fold: int,
     folds: Mapping[str, int],
-    examples: Sequence[Example],
-    others: Sequence[Example],
+    examples: Sequence[LearningCase],
+    others: Sequence[LearningCase],
     task: BinaryTask,
     folder: Path,
     *,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
+from breastpredict.learning.config import TrainConfig
 from breastpredict.learning.examples import EpochRecord
 
 SMOOTHED_EPOCHS = 5
@@ -32,6 +33,34 @@ def smoothed_auc(history: Sequence[EpochRecord]) -> float:
     recent = history[-SMOOTHED_EPOCHS:]
     missing = SMOOTHED_EPOCHS - len(recent)
     return (sum(record.tuning_auc for record in recent) + 0.5 * missing) / SMOOTHED_EPOCHS
+
+
+def judged(record: EpochRecord, history: Sequence[EpochRecord], config: TrainConfig) -> EpochRecord:
+    """The record of a new epoch, marked ``best`` where the settings' rule prefers it to all before.
+
+    Args:
+        record: of the new epoch.
+        history: the epochs before it, marked by this function.
+        config: ``epoch_rule``, ``choose_from``.
+    """
+    merit = _accuracy_merit if config.epoch_rule == "accuracy" else _auc_merit
+    kept = next((r.epoch for r in reversed(history) if r.best), None)
+    best = record.epoch >= config.choose_from and (
+        kept is None or merit([*history, record]) > merit(history[:kept])
+    )
+    return replace(record, best=best)
+
+
+def _auc_merit(history: Sequence[EpochRecord]) -> tuple[float, float]:
+    """How good the last epoch of a history is; larger is better."""
+    recent = history[-SMOOTHED_EPOCHS:]
+    loss = sum(record.tuning_loss for record in recent) / len(recent)
+    return smoothed_auc(history), -loss
+
+
+def _accuracy_merit(history: Sequence[EpochRecord]) -> tuple[float, float]:
+    """The same by the last epoch's own accuracy."""
+    return history[-1].tuning_accuracy, -history[-1].tuning_loss
 
 
 def best_record(history: Sequence[EpochRecord]) -> EpochRecord:

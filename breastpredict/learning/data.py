@@ -7,80 +7,90 @@ loading processes does not change the result.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
 
-import numpy as np
 import torch
 from monai.transforms.compose import Compose
-from monai.transforms.intensity.array import (
-    RandGaussianNoise,
-    RandScaleIntensity,
-    RandShiftIntensity,
-)
-from monai.transforms.spatial.array import RandFlip, RandRotate, RandRotate90
-from monai.transforms.transform import Randomizable
-from monai.utils.misc import MAX_SEED
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from breastpredict.learning.augment import (
+    AUGMENTATION,
+    DROPOUT,
+    ORDER,
+    CaseAugmentation,
+    augmentation,
+    reseed,
+    stream_seed,
+)
 from breastpredict.learning.config import TrainConfig
-from breastpredict.learning.examples import Example
+from breastpredict.learning.examples import IMAGE, ULTRASOUND, LearningCase, network_array
+from breastpredict.learning.recipes import Copy, copies_of
+
+__all__ = [
+    "DROPOUT",
+    "ORDER",
+    "Batch",
+    "EpochSampler",
+    "ExampleDataset",
+    "augmentation",
+    "plain_loader",
+    "reseed",
+    "set_epoch",
+    "stream_seed",
+    "training_loader",
+]
 
 Batch = dict[str, torch.Tensor]
 
-ORDER, AUGMENTATION, DROPOUT = range(3)
-"""The purposes random numbers are drawn for; each has its own stream."""
-
-
-def augmentation(config: TrainConfig) -> Compose:
-    """Both flips, quarter turns, small rotations and intensity jitter of one image [C, S, S]."""
-    steps: list[Any] = []
-    if config.flips:
-        steps += [
-            RandFlip(prob=0.5, spatial_axis=0),
-            RandFlip(prob=0.5, spatial_axis=1),
-            RandRotate90(prob=0.5, max_k=3),
-        ]
-    if config.rotation_deg > 0:
-        angle = math.radians(config.rotation_deg)
-        steps.append(RandRotate(range_x=angle, prob=0.5, padding_mode="reflection"))
-    if config.gain > 0:
-        steps.append(RandScaleIntensity(factors=config.gain, prob=0.5))
-    if config.offset > 0:
-        steps.append(RandShiftIntensity(offsets=config.offset, prob=0.5))
-    if config.noise > 0:
-        steps.append(RandGaussianNoise(prob=0.5, std=config.noise))
-    return Compose(steps)
-
 
 class ExampleDataset(Dataset[Batch]):
-    """Examples as MONAI's engines take them: ``image`` [C, S, S] and ``label`` [1], float32.
+    """Examples as MONAI's engines take them: the named inputs and ``label`` [1], float32.
 
-    ``index`` says which example it is.
+    ``index`` says which item it is.
+
+    Args:
+        examples: the cases; files of theirs are read item by item.
+        augment: of a single image, or of all inputs of a case.
+        seed: of the augmentation.
+        names: inputs to give; all where left out.
+        items: the items of an epoch where they are not every case once; need a `CaseAugmentation`.
     """
 
     def __init__(
-        self, examples: Sequence[Example], augment: Compose | None = None, *, seed: int = 0
+        self,
+        examples: Sequence[LearningCase],
+        augment: Compose | CaseAugmentation | None = None,
+        *,
+        seed: int = 0,
+        names: Collection[str] | None = None,
+        items: Sequence[Copy] | None = None,
     ) -> None:
         self.examples = examples
         self.augment = augment
-        if augment is not None:
+        if isinstance(augment, Compose):
             augment.set_random_state(seed=0)  # gives every step a state of its own
         self.seed = seed
+        self.names = names
+        self.items = [Copy(case) for case in range(len(examples))] if items is None else items
         self.epoch = 0
 
     def __len__(self) -> int:
-        return len(self.examples)
+        return len(self.items)
 
     def __getitem__(self, index: int) -> Batch:
-        example = self.examples[index]
-        image = torch.from_numpy(np.ascontiguousarray(example.image, dtype=np.float32))
-        if self.augment is not None:
+        item = self.items[index]
+        example = self.examples[item.case]
+        inputs = {
+            name: torch.from_numpy(network_array(name, array))
+            for name, array in example.inputs(self.names).items()
+        }
+        if isinstance(self.augment, Compose):
             reseed(self.augment, stream_seed(self.seed, AUGMENTATION, self.epoch, index))
-            image = torch.as_tensor(self.augment(image))
+            inputs[IMAGE] = torch.as_tensor(self.augment(inputs[IMAGE]))
+        elif self.augment is not None:
+            inputs = self.augment(inputs, item, self.epoch)
         label = torch.tensor([float(example.label)])
-        return {"image": image, "label": label, "index": torch.tensor(index)}
+        return {**inputs, "label": label, "index": torch.tensor(index)}
 
 
 class EpochSampler(Sampler[int]):
@@ -104,14 +114,36 @@ class EpochSampler(Sampler[int]):
         return iter(torch.multinomial(weights, len(self), True, generator=draw).tolist())
 
 
-def training_loader(examples: Sequence[Example], config: TrainConfig) -> DataLoader[Batch]:
-    """Augmented batches; call ``set_epoch`` before each epoch."""
+def training_loader(
+    examples: Sequence[LearningCase],
+    config: TrainConfig,
+    names: Collection[str] | None = None,
+) -> DataLoader[Batch]:
+    """Augmented batches; call ``set_epoch`` before each epoch.
+
+    Args:
+        examples: the training patients.
+        config: settings; may show each patient several times in an epoch.
+        names: what the network takes; None for a single image.
+    """
     labels = [example.label for example in examples]
-    balanced = config.balance == "sampler"
+    ultrasound = names is not None and any(name in names for name in ULTRASOUND)
+    items = copies_of(labels, config, ultrasound=ultrasound)
+    single = names is None and not config.multiplied
     return DataLoader(
-        ExampleDataset(examples, augmentation(config), seed=config.seed),
+        ExampleDataset(
+            examples,
+            augmentation(config) if single else CaseAugmentation(config),
+            seed=config.seed,
+            names=names,
+            items=items,
+        ),
         batch_size=config.batch_size,
-        sampler=EpochSampler(labels, balanced=balanced, seed=config.seed),
+        sampler=EpochSampler(
+            [labels[item.case] for item in items],
+            balanced=config.balance == "sampler",
+            seed=config.seed,
+        ),
         num_workers=config.workers,
         generator=torch.Generator().manual_seed(config.seed),  # leaves the global stream alone
     )
@@ -125,31 +157,12 @@ def set_epoch(loader: DataLoader[Batch], epoch: int) -> None:
     loader.sampler.epoch = epoch
 
 
-def plain_loader(examples: Sequence[Example], batch_size: int) -> DataLoader[Batch]:
-    """Batches in order, as they are."""
+def plain_loader(
+    examples: Sequence[LearningCase], batch_size: int, names: Collection[str] | None = None
+) -> DataLoader[Batch]:
+    """Batches in order, every patient once, as they are."""
     return DataLoader(
-        ExampleDataset(examples),
+        ExampleDataset(examples, names=names),
         batch_size=batch_size,
         generator=torch.Generator().manual_seed(0),
     )
-
-
-def reseed(augment: Compose, seed: int) -> None:
-    """What ``augment.set_random_state(seed)`` does, in a thirtieth of the time.
-
-    MONAI makes new states, which draw entropy before they take the seed; here those that are there
-    (``set_random_state`` was called once) take it.
-    """
-    augment.R.seed(seed)
-    for step in augment.transforms:
-        if isinstance(step, Randomizable):
-            own = int(augment.R.randint(MAX_SEED, dtype="uint32"))
-            if type(step).set_random_state is Randomizable.set_random_state:
-                step.R.seed(own)
-            else:
-                step.set_random_state(seed=own)
-
-
-def stream_seed(*parts: int) -> int:
-    """A 32-bit seed for one stream of random numbers, well mixed from its coordinates."""
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])

@@ -22,9 +22,9 @@ from torch.utils.data import DataLoader
 from breastpredict.errors import InputError
 from breastpredict.files import write_text
 from breastpredict.learning import checkpoint, network_parts
-from breastpredict.learning.calibration import calibration_of
+from breastpredict.learning.calibration import Calibration, calibration_of
 from breastpredict.learning.config import TrainConfig
-from breastpredict.learning.curve import SMOOTHED_EPOCHS, best_record, smoothed_auc
+from breastpredict.learning.curve import best_record, judged
 from breastpredict.learning.data import (
     DROPOUT,
     Batch,
@@ -35,9 +35,11 @@ from breastpredict.learning.data import (
 )
 from breastpredict.learning.examples import (
     EpochRecord,
-    Example,
+    LearningCase,
     history_csv,
 )
+from breastpredict.learning.networks import NamedBatch, NamedInferer, StepInParts, input_names
+from breastpredict.learning.recipes import MIRRORS
 from breastpredict.stats import roc_auc
 
 GRADIENT_NORM = 1.0
@@ -48,8 +50,8 @@ OnEpoch = Callable[[EpochRecord], None]
 
 def fit(
     model: nn.Module,
-    train: Sequence[Example],
-    tuning: Sequence[Example],
+    train: Sequence[LearningCase],
+    tuning: Sequence[LearningCase],
     config: TrainConfig,
     path: Path,
     *,
@@ -60,18 +62,35 @@ def fit(
 ) -> checkpoint.TrainingState:
     """The loop over epochs; ``path`` holds the state after the last finished one.
 
+    Args:
+        model: takes an image [cases, C, S, S], or by keyword the inputs that ``model.inputs``
+            names; gives logits [cases, 1].
+        train, tuning: patients; never their copies.
+        config: settings.
+        path: of the checkpoint.
+        settings: what else a resumed run must agree with.
+        resume: go on from the checkpoint where there is one.
+        on_epoch: called after each epoch, once its checkpoint is on disk.
+        device: to train on.
+
     Returns the final state, whose ``best`` are the weights of the best epoch (before calibration).
     """
     unchanging = {k: v for k, v in config.to_json().items() if k not in ("device", "workers")}
-    mark = checkpoint.fingerprint({**settings, **unchanging}, {"train": train, "tuning": tuning})
+    names = _several(model)
+    mark = checkpoint.fingerprint(
+        {**settings, **unchanging}, {"train": train, "tuning": tuning}, names
+    )
     model.to(device)
-    loader = training_loader(train, config)
-    optimizer = network_parts.adamw(model, config)
+    loader = training_loader(train, config, names)
+    optimizer = network_parts.optimizer_of(model, config)
     steps = len(loader)
     warmup = min(config.warmup_epochs, config.epochs // 2) * steps
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: warmup_cosine(step, warmup, config.epochs * steps)
-    )
+
+    def rate(step: int) -> float:
+        fixed = config.schedule == "fixed"
+        return 1.0 if fixed else warmup_cosine(step, warmup, config.epochs * steps)
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     average = network_parts.averaged(model, config.averaging) if config.averaging else None
     state = checkpoint.TrainingState(mark)
     if resume and path.is_file():
@@ -93,6 +112,9 @@ def fit(
         loss_function=_loss(train, config),
         decollate=False,
         amp=config.mixed_precision and device.type == "cuda",
+        prepare_batch=NamedBatch(input_names(model)),
+        inferer=NamedInferer(),
+        iteration_update=StepInParts(config.micro_batch) if config.micro_batch else None,
     )
     trainer.logger.setLevel(logging.CRITICAL)  # what goes wrong is raised; do not print it as well
     trainer.load_state_dict(
@@ -121,7 +143,9 @@ def fit(
                 remedy="Lower the learning rate",
             )
         record = _record(engine.state.epoch, train_loss, scored, tuning, train, config, device)
-        record = _judged(record, float(schedule.get_last_lr()[0]), state.history)
+        record = judged(
+            replace(record, learning_rate=float(schedule.get_last_lr()[0])), state.history, config
+        )
         state.history.append(record)
         if record.best:
             state.best = {k: v.detach().cpu().clone() for k, v in scored.state_dict().items()}
@@ -165,13 +189,25 @@ class BalancedLoss(nn.Module):
         return nn.functional.binary_cross_entropy_with_logits(logit, label, weight)
 
 
+def calibration_for(train: Sequence[LearningCase], config: TrainConfig) -> Calibration:
+    """How the output of a network trained on these patients is made a probability, or is not."""
+    positives = sum(example.label for example in train)
+    return calibration_of(
+        positives,
+        len(train) - positives,
+        balanced=config.balance != "none",
+        class_copies=len(MIRRORS) if config.class_flips else 1,
+    )
+
+
 def probabilities(
-    model: nn.Module, examples: Sequence[Example], device: torch.device, batch_size: int = 1
+    model: nn.Module, examples: Sequence[LearningCase], device: torch.device, batch_size: int = 1
 ) -> NDArray[np.float64]:
     """Sigmoid of the network's logit for every example, in order [cases]."""
     if not examples:
         return np.zeros(0)
-    logits = torch.from_numpy(_logits(model, plain_loader(examples, batch_size), device))
+    loader = plain_loader(examples, batch_size, _several(model))
+    logits = torch.from_numpy(_logits(model, loader, device))
     return np.asarray(torch.sigmoid(logits).numpy(), dtype=np.float64)
 
 
@@ -183,7 +219,12 @@ def warmup_cosine(step: int, warmup: int, total: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
 
 
-def _loss(train: Sequence[Example], config: TrainConfig) -> nn.Module:
+def _several(model: nn.Module) -> tuple[str, ...] | None:
+    """Names of the inputs of a network of several; None for one of a single image."""
+    return input_names(model) if hasattr(model, "inputs") else None
+
+
+def _loss(train: Sequence[LearningCase], config: TrainConfig) -> nn.Module:
     if config.balance != "loss":
         return nn.BCEWithLogitsLoss()
     positives = sum(example.label for example in train)
@@ -194,7 +235,12 @@ def _logits(
     model: nn.Module, loader: DataLoader[Batch], device: torch.device
 ) -> NDArray[np.float32]:
     evaluator = SupervisedEvaluator(
-        device=device, val_data_loader=loader, network=model, decollate=False
+        device=device,
+        val_data_loader=loader,
+        network=model,
+        decollate=False,
+        prepare_batch=NamedBatch(input_names(model)),
+        inferer=NamedInferer(),
     )
     evaluator.logger.setLevel(logging.CRITICAL)
     logits: list[torch.Tensor] = []
@@ -210,36 +256,24 @@ def _record(
     epoch: int,
     train_loss: float,
     model: nn.Module,
-    tuning: Sequence[Example],
-    train: Sequence[Example],
+    tuning: Sequence[LearningCase],
+    train: Sequence[LearningCase],
     config: TrainConfig,
     device: torch.device,
 ) -> EpochRecord:
-    logits = _logits(model, plain_loader(tuning, config.batch_size), device).astype(np.float64)
+    loader = plain_loader(tuning, config.micro_batch or config.batch_size, _several(model))
+    logits = _logits(model, loader, device).astype(np.float64)
     labels = np.array([example.label for example in tuning], dtype=np.float64)
-    positives = sum(example.label for example in train)
-    shift = calibration_of(
-        positives, len(train) - positives, balanced=config.balance != "none"
-    ).logit_shift
-    z = logits + shift
+    z = logits + calibration_for(train, config).logit_shift
     loss = float(np.mean(np.logaddexp(0.0, z) - labels * z))
-    return EpochRecord(epoch, train_loss, loss, roc_auc(labels, logits).value, 0.0, False)
-
-
-def _judged(record: EpochRecord, rate: float, history: Sequence[EpochRecord]) -> EpochRecord:
-    best = not history or _merit([*history, record]) > _merit(history[: best_record(history).epoch])
-    return replace(record, learning_rate=rate, best=best)
-
-
-def _merit(history: Sequence[EpochRecord]) -> tuple[float, float]:
-    """How good the last epoch of a history is; larger is better."""
-    recent = history[-SMOOTHED_EPOCHS:]
-    loss = sum(record.tuning_loss for record in recent) / len(recent)
-    return smoothed_auc(history), -loss
+    accuracy = float(np.mean((logits >= 0) == (labels == 1)))
+    area = roc_auc(labels, logits).value
+    return EpochRecord(epoch, train_loss, loss, area, 0.0, False, accuracy)
 
 
 def _finished(state: checkpoint.TrainingState, config: TrainConfig) -> bool:
     if state.epoch >= config.epochs:
         return True
-    waited = state.epoch - best_record(state.history).epoch if state.history else 0
-    return bool(config.patience) and waited >= config.patience
+    if not config.patience or state.epoch < config.choose_from:
+        return False
+    return state.epoch - best_record(state.history).epoch >= config.patience

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from timm.layers.drop import DropPath
+from timm.layers.patch_embed import PatchEmbed
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -11,7 +12,9 @@ from breastpredict.learning.config import TrainConfig
 
 
 def set_regularisation(model: nn.Module, dropout: float, drop_path: float) -> None:
-    """Set dropout everywhere and stochastic depth rising linearly over the blocks.
+    """Set dropout everywhere and stochastic depth rising linearly over the blocks of timm's kind.
+
+    SE-CrossT's own description states its stochastic depth, which stays.
 
     Only training mode is affected; the weights and their names stay as they are.
     """
@@ -53,14 +56,22 @@ def shift_logit(model: nn.Module, shift: float) -> None:
         last.bias.add_(shift)
 
 
-def adamw(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019); biases, norms and embeddings are not decayed."""
-    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim == 2]
-    others = [p for p in model.parameters() if p.requires_grad and p.ndim != 2]
+def optimizer_of(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter 2019), or Adam (Kingma & Ba 2015) at the same terms for all.
+
+    With AdamW biases, norms, positions and the patch embedding of a ViT are not decayed.
+    """
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if config.optimizer == "adam":
+        return torch.optim.Adam(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
+    kernels = {id(m.weight) for m in model.modules() if isinstance(m, nn.Conv2d)}
+    kernels -= {id(p) for m in model.modules() if isinstance(m, PatchEmbed) for p in m.parameters()}
+    decayed = [p for p in trained if p.ndim == 2 or id(p) in kernels]
+    chosen = {id(p) for p in decayed}
     return torch.optim.AdamW(
         [
             {"params": decayed, "weight_decay": config.weight_decay},
-            {"params": others, "weight_decay": 0.0},
+            {"params": [p for p in trained if id(p) not in chosen], "weight_decay": 0.0},
         ],
         lr=config.learning_rate,
     )

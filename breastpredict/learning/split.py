@@ -8,6 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from breastpredict.errors import InputError
+from breastpredict.learning.examples import CaseSet
+
+_TRAIN: tuple[CaseSet, ...] = ("train",) * 8
+_TEN: tuple[CaseSet, ...] = ("validation", "tuning", *_TRAIN)
 
 
 def stratified_split(strata: Mapping[str, str], fraction: float, *, seed: int) -> set[str]:
@@ -75,6 +79,49 @@ def stratified_folds(strata: Mapping[str, str], folds: int, *, seed: int) -> dic
         for place, index in enumerate(rng.permutation(len(patients)), start=start):
             found[patients[index]] = place % folds + 1
         start = (start + len(patients)) % folds
+    return found
+
+
+def three_way_split(
+    labels: Mapping[str, int], strata: Mapping[str, str] | None = None, *, seed: int
+) -> dict[str, CaseSet]:
+    """8:1:1 by patient: fitting, choice of epoch and threshold, and held out.
+
+    Patients of a cohort that is held apart as a whole (multifocal cancers) are not given.
+
+    Args:
+        labels: label of every patient; each label is split for itself. The order of patients is of
+            no effect.
+        strata: stratum of every patient, such as the subtype, kept in proportion as well, give or
+            take one patient, within each label.
+        seed: seed of the draw.
+
+    Returns:
+        Patient → set. Of n patients of a label one tenth, rounded up, is ``validation``, one tenth
+        ``tuning`` (as far as the ten are begun), the others ``train``: at least one each.
+
+    Raises:
+        InputError: a label with fewer than three patients, or not both labels.
+    """
+    rng = np.random.default_rng(seed)
+    found: dict[str, CaseSet] = {}
+    members: dict[int, dict[str, list[str]]] = {0: defaultdict(list), 1: defaultdict(list)}
+    for patient in sorted(labels):
+        members[labels[patient]][(strata or {}).get(patient, "")].append(patient)
+    for label, groups in members.items():
+        count = sum(map(len, groups.values()))
+        if count < 3:
+            raise InputError(
+                f"Label {label} has {count} patient(s), too few for three sets",
+                remedy="Add patients of this label",
+            )
+        # Dealt like cards, on from one stratum to the next: so every stratum has its tenth, give or
+        # take one, and the label has its own exactly.
+        dealt = [
+            groups[name][i] for name in sorted(groups) for i in rng.permutation(len(groups[name]))
+        ]
+        for place, patient in enumerate(dealt):
+            found[patient] = _TEN[place % len(_TEN)]
     return found
 
 

@@ -3,44 +3,62 @@
 What is chosen where: weights are fitted on ``train``. The epoch (largest area under the ROC curve,
 smoothed over a few epochs; ties by smaller loss) and the threshold (Youden) are chosen on
 ``tuning``. Both are inside the 80 %; ``validation``, the 20 %, is scored once at the end and only
-reported. The tuning scores are therefore slightly optimistic, the validation scores are not.
+reported. The tuning scores are therefore slightly optimistic, the validation scores are not, nor
+are those of a cohort held ``apart`` as a whole. The settings may choose epoch and threshold by
+other rules (``breastpredict.learning.recipes``).
 """
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from monai.data.meta_obj import get_track_meta, set_track_meta
 from monai.utils.misc import set_determinism
+from scipy.special import expit
 
 from breastpredict import __version__
 from breastpredict.errors import InputError
 from breastpredict.files import write_text
 from breastpredict.learning import network_parts
-from breastpredict.learning.calibration import Calibration, calibration_of
+from breastpredict.learning.calibration import Calibration
 from breastpredict.learning.config import TrainConfig
 from breastpredict.learning.curve import best_record, learning_curve_csv, learning_curve_svg
 from breastpredict.learning.examples import (
+    IMAGE,
+    ULTRASOUND,
     BinaryTask,
     CaseScore,
     CaseSet,
     EpochRecord,
-    Example,
+    LearningCase,
+    ScoredSet,
+    network_array,
 )
-from breastpredict.learning.fitting import OnEpoch, fit, probabilities
+from breastpredict.learning.fitting import OnEpoch, calibration_for, fit, probabilities
+from breastpredict.learning.networks import starting_network
+from breastpredict.learning.recipes import hazards
 from breastpredict.learning.split import check_disjoint, strata_of, stratified_split
-from breastpredict.models import build_vit, initialise, save_bundle
+from breastpredict.models import save_bundle
+from breastpredict.models.network import check_network, input_shapes
 from breastpredict.stats import Estimate, binary_metrics, roc_auc, youden_threshold
 
 TUNING_FRACTION = 0.2
 """Share of the 80 % on which the epoch and the threshold are chosen."""
+
+_THRESHOLD_RULES = {
+    "youden": "Youden on the tuning cases; positive means score >= threshold",
+    "half": "the network's own one half; positive means score >= threshold",
+}
+_FITTED: tuple[CaseSet, CaseSet] = ("train", "tuning")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,6 +73,7 @@ class BinaryRun:
         scores: of every case, by the saved model.
         auc: area under the ROC curve of each set that has both classes.
         history: one record per epoch.
+        hazards: what may be wrong with a model trained so; see `recipes.hazards`.
     """
 
     task: BinaryTask
@@ -62,16 +81,18 @@ class BinaryRun:
     threshold: float
     calibration: Calibration
     scores: tuple[CaseScore, ...]
-    auc: Mapping[CaseSet, Estimate]
+    auc: Mapping[ScoredSet, Estimate]
     history: tuple[EpochRecord, ...]
+    hazards: tuple[str, ...] = ()
 
 
 def train_binary(
-    examples: Sequence[Example],
-    holdout: Sequence[Example],
+    examples: Sequence[LearningCase],
+    holdout: Sequence[LearningCase],
     task: BinaryTask,
     run_dir: Path,
     *,
+    apart: Sequence[LearningCase] = (),
     network: Mapping[str, Any],
     weights: str | Path = "imagenet",
     config: TrainConfig | None = None,
@@ -91,9 +112,13 @@ def train_binary(
         task: name and classes.
         run_dir: the bundle goes to ``run_dir/<task>``, the state after each epoch to
             ``run_dir/training/<task>/checkpoint.pt``.
-        network: what ``build_vit`` builds.
+        apart: a cohort of another kind (multifocal cancers), treated like the 20 % and reported for
+            itself.
+        network: what ``build_network`` builds. Of an example with several inputs those that it
+            names are read.
         weights: what ``initialise`` starts from: ``"imagenet"``, ``"none"`` or a file.
-        config: settings.
+        config: settings. What is hazardous in them is logged as warnings before the first epoch,
+            and stands in the bundle.
         tuning: keys of the examples set apart inside the 80 %; by default a stratified
             ``TUNING_FRACTION`` of them.
         synthetic: the examples are phantoms; the bundle says so wherever it is used.
@@ -105,12 +130,21 @@ def train_binary(
         figure: draw the learning curve, where matplotlib is installed.
 
     Raises:
-        InputError: a class is missing from a set, a patient is on two sides, the images are not of
-            the network's size, the checkpoint is of another configuration, the device is absent.
+        InputError: a class is missing from a set, a patient is on two sides, the inputs are not
+            what the network takes, the checkpoint is of another configuration, the device is
+            absent.
     """
     config = config or TrainConfig()
-    sets = _sets(examples, holdout, tuning, config.seed)
-    _check_images(sets, network)
+    network = check_network(network)
+    sets = _sets(examples, holdout, apart, tuning, config.seed)
+    _check_inputs(sets, network)
+    warned = hazards(
+        config,
+        tuning_cases=len(sets["tuning"]),
+        ultrasound=any(name in input_shapes(network) for name in ULTRASOUND),
+    )
+    for line in warned:
+        _log.warning("%s", line)
     device = device_of(config.device)
     before = get_track_meta()
     set_determinism(seed=config.seed)
@@ -123,7 +157,12 @@ def train_binary(
             network,
             weights,
             config,
-            {"synthetic": synthetic, "training_data": dict(training_data), **(about or {})},
+            {
+                "synthetic": synthetic,
+                "training_data": dict(training_data),
+                **({"hazards": warned} if warned else {}),
+                **(about or {}),
+            },
             resume,
             on_epoch,
             device,
@@ -135,7 +174,7 @@ def train_binary(
 
 
 def _train(
-    sets: Mapping[CaseSet, Sequence[Example]],
+    sets: Mapping[ScoredSet, Sequence[LearningCase]],
     task: BinaryTask,
     run_dir: Path,
     network: Mapping[str, Any],
@@ -147,11 +186,7 @@ def _train(
     device: torch.device,
     figure: bool,
 ) -> BinaryRun:
-    model = build_vit(**network)
-    initialisation = initialise(model, weights)
-    if initialisation.source == "none":
-        network_parts.xavier_initialise(model)
-    network_parts.set_regularisation(model, config.dropout, config.drop_path)
+    model, initialisation = starting_network(network, weights, config)
     state = fit(
         model,
         sets["train"],
@@ -164,10 +199,7 @@ def _train(
         device=device,
     )
     model.load_state_dict(state.best)
-    labels = np.array([example.label for example in sets["train"]])
-    calibration = calibration_of(
-        int(labels.sum()), int((1 - labels).sum()), balanced=config.balance != "none"
-    )
+    calibration = calibration_for(sets["train"], config)
     network_parts.shift_logit(model, calibration.logit_shift)
     scores = tuple(
         CaseScore(example.key, name, example.label, float(score))
@@ -176,7 +208,7 @@ def _train(
         for example, score in zip(members, probabilities(model, members, device), strict=True)
     )
     chosen_on = [s for s in scores if s.set == "tuning"]
-    threshold = youden_threshold([s.label for s in chosen_on], [s.score for s in chosen_on])
+    threshold = _threshold(chosen_on, calibration, config)
     auc = _areas(scores)
     bundle = run_dir / task.name
     documents = {"learning_curve.csv": learning_curve_csv(state.history)}
@@ -195,7 +227,7 @@ def _train(
             "negative_class": task.negative,
             "network": dict(network),
             "threshold": threshold,
-            "threshold_rule": "Youden on the tuning cases; positive means score >= threshold",
+            "threshold_rule": _THRESHOLD_RULES[config.threshold_rule],
             "prevalence": calibration.prevalence,
             "calibration": calibration.to_json(),
             "counts": {name: _counts(members) for name, members in sets.items()},
@@ -216,7 +248,22 @@ def _train(
         },
         documents=documents,
     )
-    return BinaryRun(task, bundle, threshold, calibration, scores, auc, tuple(state.history))
+    return BinaryRun(
+        task,
+        bundle,
+        threshold,
+        calibration,
+        scores,
+        auc,
+        tuple(state.history),
+        tuple(metadata.get("hazards", ())),
+    )
+
+
+def _threshold(tuning: Sequence[CaseScore], calibration: Calibration, config: TrainConfig) -> float:
+    if config.threshold_rule == "half":
+        return float(expit(calibration.logit_shift))
+    return youden_threshold([s.label for s in tuning], [s.score for s in tuning])
 
 
 def versions() -> dict[str, str]:
@@ -230,22 +277,30 @@ def versions() -> dict[str, str]:
 
 
 def _sets(
-    examples: Sequence[Example],
-    holdout: Sequence[Example],
+    examples: Sequence[LearningCase],
+    holdout: Sequence[LearningCase],
+    apart: Sequence[LearningCase],
     tuning: Collection[str] | None,
     seed: int,
-) -> dict[CaseSet, list[Example]]:
+) -> dict[ScoredSet, list[LearningCase]]:
     keys = [example.key for example in examples]
-    check_disjoint({"training": keys, "validation": [example.key for example in holdout]})
+    sides = {
+        "training": keys,
+        "validation": [e.key for e in holdout],
+        "apart": [e.key for e in apart],
+    }
+    check_disjoint(sides)
     if tuning is None:
         strata = strata_of(keys, [e.label for e in examples], [e.stratum for e in examples])
         tuning = stratified_split(strata, TUNING_FRACTION, seed=seed)
-    sets: dict[CaseSet, list[Example]] = {
+    sets: dict[ScoredSet, list[LearningCase]] = {
         "train": [example for example in examples if example.key not in tuning],
         "tuning": [example for example in examples if example.key in tuning],
         "validation": list(holdout),
     }
-    for name in ("train", "tuning"):
+    if apart:
+        sets["apart"] = list(apart)
+    for name in _FITTED:
         labels = {example.label for example in sets[name]}
         if labels != {0, 1}:
             raise InputError(
@@ -256,16 +311,20 @@ def _sets(
     return sets
 
 
-def _check_images(sets: Mapping[CaseSet, Sequence[Example]], network: Mapping[str, Any]) -> None:
-    size = int(network["image_size"])
-    expected = (int(network.get("in_channels", 1)), size, size)
+def _check_inputs(
+    sets: Mapping[ScoredSet, Sequence[LearningCase]], network: Mapping[str, Any]
+) -> None:
+    expected = input_shapes(network)
     for members in sets.values():
         for example in members:
-            if example.image.shape != expected or not np.isfinite(example.image).all():
-                raise InputError(
-                    f"An image of shape {example.image.shape} does not fit the network, which "
-                    f"takes finite values of shape {expected}"
-                )
+            for name, kept in example.inputs(expected).items():
+                array = network_array(name, kept)
+                if array.shape != expected[name] or not np.isfinite(array).all():
+                    what = "An image" if name == IMAGE else f"An input {name}"
+                    raise InputError(
+                        f"{what} of shape {array.shape} does not fit the network, which takes "
+                        f"finite values of shape {expected[name]}"
+                    )
 
 
 def device_of(name: str) -> torch.device:
@@ -281,10 +340,9 @@ def device_of(name: str) -> torch.device:
     return device
 
 
-def _areas(scores: Sequence[CaseScore]) -> dict[CaseSet, Estimate]:
-    areas: dict[CaseSet, Estimate] = {}
-    names: tuple[CaseSet, ...] = ("train", "tuning", "validation")
-    for name in names:
+def _areas(scores: Sequence[CaseScore]) -> dict[ScoredSet, Estimate]:
+    areas: dict[ScoredSet, Estimate] = {}
+    for name in get_args(ScoredSet):
         members = [s for s in scores if s.set == name]
         if {s.label for s in members} == {0, 1}:
             areas[name] = roc_auc([s.label for s in members], [s.score for s in members])
@@ -306,7 +364,7 @@ def _metrics(members: Sequence[CaseScore], threshold: float) -> dict[str, Any]:
     }
 
 
-def _counts(members: Sequence[Example]) -> dict[str, int]:
+def _counts(members: Sequence[LearningCase]) -> dict[str, int]:
     positives = sum(example.label for example in members)
     return {"positive": positives, "negative": len(members) - positives}
 

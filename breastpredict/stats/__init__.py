@@ -31,7 +31,14 @@ from breastpredict.stats.comparisons import (
     welch_test,
 )
 from breastpredict.stats.decision import DecisionCurve, decision_curve
-from breastpredict.stats.logistic_regression import LogisticResult, LogisticRow, logistic
+from breastpredict.stats.differences import BlandAltman, bland_altman
+from breastpredict.stats.intraclass import IccRow, IccTable, icc, planned_icc_interval
+from breastpredict.stats.logistic_regression import (
+    LogisticResult,
+    LogisticRow,
+    likelihood_ratio,
+    logistic,
+)
 from breastpredict.stats.metrics import (
     BinaryMetrics,
     SubgroupRow,
@@ -48,9 +55,12 @@ from breastpredict.stats.thresholds import sensitivity_threshold, youden_thresho
 
 __all__ = [
     "BinaryMetrics",
+    "BlandAltman",
     "Calibration",
     "DecisionCurve",
     "Estimate",
+    "IccRow",
+    "IccTable",
     "LogisticResult",
     "LogisticRow",
     "OddsRatio",
@@ -58,13 +68,17 @@ __all__ = [
     "SubgroupRow",
     "TestResult",
     "binary_metrics",
+    "bland_altman",
     "bootstrap",
     "calibration",
     "decision_curve",
     "delong_test",
     "fisher_odds_ratio",
+    "icc",
+    "likelihood_ratio",
     "logistic",
     "macro_auc",
+    "planned_icc_interval",
     "quadratic_kappa",
     "rank_sum_test",
     "roc_auc",

@@ -20,7 +20,7 @@ from breastpredict.stats._checks import (
     normal_quantile,
 )
 from breastpredict.stats._likelihood import Fit, maximise, profile_limits
-from breastpredict.stats.results import Estimate
+from breastpredict.stats.results import Estimate, TestResult
 
 INTERCEPT = "intercept"
 _EVENTS_PER_COEFFICIENT = 10
@@ -154,6 +154,61 @@ def logistic(
         maximise(x[:, :1], response, firth=firth).log_likelihood,
         _few_events(min(events, labels.size - events), len(titles) - 1),
     )
+
+
+def likelihood_ratio(
+    y: ArrayLike,
+    X: ArrayLike,
+    tested: Sequence[int],
+    *,
+    method: Literal["ml", "firth"] = "ml",
+) -> TestResult:
+    """Whether some variables together say anything beside the others, as the levels of a category.
+
+    Twice the difference of the log likelihoods with the tested coefficients free and at zero, by
+    the χ² distribution with as many degrees of freedom (Hosmer, Lemeshow & Sturdivant, Applied
+    Logistic Regression, 3rd ed., 2013, §3.3). With ``"firth"`` both are penalised by the same,
+    whole design (Heinze & Schemper, Stat Med 2002;21:2409).
+
+    Args:
+        y: labels [cases], 1 = positive.
+        X: variables [cases, variables], or [cases] of one; without a column of ones.
+        tested: places of the tested variables, at least one.
+        method: as in ``logistic``.
+
+    Returns:
+        The statistic, its p-value, and the difference of the log likelihoods.
+
+    Raises:
+        InputError: as ``logistic``; nothing or a variable that is not there is tested.
+    """
+    labels = binary_labels(y)
+    variables = _variables(X)
+    if len(variables) != labels.size:
+        raise InputError(
+            f"There are {labels.size} labels but {len(variables)} rows of variables",
+            remedy="Give one row per label",
+        )
+    if not tested or not set(tested) <= set(range(variables.shape[1])):
+        raise InputError(f"The tested variables must be among 0 to {variables.shape[1] - 1}")
+    scale = np.maximum(np.abs(variables).max(axis=0), 1e-300)
+    x = np.column_stack([np.ones(labels.size), variables / scale])
+    titles = [INTERCEPT, *_titles(None, variables.shape[1])]
+    _check_rank(x, titles)
+    if method == "ml":
+        _check_separation(labels, x, titles)
+    free = np.ones(x.shape[1], dtype=bool)
+    free[[column + 1 for column in tested]] = False
+    response, firth = labels.astype(np.float64), method == "firth"
+    whole = maximise(x, response, firth=firth)
+    without = maximise(x, response, firth=firth, free=free)
+    if not whole.converged or not without.converged:
+        raise InputError(
+            "The logistic model did not converge", remedy="Use fewer variables or method='firth'"
+        )
+    difference = max(0.0, whole.log_likelihood - without.log_likelihood)
+    p_value = float(chi2.sf(2.0 * difference, len(set(tested))))
+    return TestResult(2.0 * difference, p_value, difference)
 
 
 def _row(
