@@ -16,10 +16,8 @@ layouts in its own proportions.
 from __future__ import annotations
 
 import csv
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from io import StringIO
@@ -28,6 +26,7 @@ from pathlib import Path
 from breastpredict.errors import InputError
 from breastpredict.files import write_folder, write_text
 from breastpredict.phantom.clinical import clinical_row
+from breastpredict.phantom.dealing import in_order
 from breastpredict.phantom.her2_plan import CasePlan, plan_her2_cohorts
 from breastpredict.phantom.her2_render import render_her2_case
 from breastpredict.phantom.mr_dicom import write_dce
@@ -79,7 +78,7 @@ def make_her2_phantom(
     except OSError as problem:
         raise InputError("the phantom's folder cannot be made", path=folder) from problem
     rows = []
-    for row in _in_order(partial(write_her2_case, folder), plans, workers):
+    for row in in_order(partial(write_her2_case, folder), plans, workers):
         rows.append(row)
         if progress is not None:
             progress(len(rows), len(plans))
@@ -124,17 +123,3 @@ def write_her2_case(folder: Path, plan: CasePlan) -> dict[str, str]:
         **row,
         "synthetic": "1",
     }
-
-
-def _in_order(
-    task: Callable[[CasePlan], dict[str, str]], plans: list[CasePlan], workers: int | None
-) -> Iterator[dict[str, str]]:
-    """Results in the order of the plans, from this process or several."""
-    count = min(workers or min(os.cpu_count() or 1, 8), len(plans))
-    if count <= 1:
-        yield from map(task, plans)
-        return
-    # Spawned, not forked: the caller may have threads (torch, Qt) that a fork would break.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context) as pool:
-        yield from pool.map(task, plans, chunksize=4)

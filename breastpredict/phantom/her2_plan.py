@@ -7,13 +7,13 @@ Only `breastpredict.phantom.lesion` knows the class.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from breastpredict.errors import InputError
+from breastpredict.phantom.dealing import apportion, spread
 from breastpredict.phantom.mr_study import Layout
 
 CLASSES = ("zero", "low", "positive")
@@ -113,7 +113,7 @@ def plan_her2_cohorts(
         raise InputError("a phantom needs at least a matrix of 48, 8 slices and 2 phases")
     if isinstance(cases, int):
         names = list(COHORT_FRACTIONS)
-        counts = dict(zip(names, _apportion(cases, list(COHORT_FRACTIONS.values())), strict=True))
+        counts = dict(zip(names, apportion(cases, list(COHORT_FRACTIONS.values())), strict=True))
     else:
         counts = dict(cases)
     if unknown := set(counts) - set(SITES):
@@ -140,17 +140,17 @@ def _plan_site(
     site, (matrix, slices, phases) = SITES[cohort], size
     plans: list[CasePlan] = []
     order = before + 1 + rng.permutation(count)  # numbers do not tell the class either
-    for her2, n in zip(CLASSES, _apportion(count, CLASS_FRACTIONS), strict=True):
+    for her2, n in zip(CLASSES, apportion(count, CLASS_FRACTIONS), strict=True):
         vendors: list[Layout] = []
-        for vendor, k in zip(site.vendors, _apportion(n, list(site.vendors.values())), strict=True):
+        for vendor, k in zip(site.vendors, apportion(n, list(site.vendors.values())), strict=True):
             vendors += [vendor] * k
         rng.shuffle(vendors)
-        radius = _spread(n, (8.0, 14.5), rng)
-        enhancement = _spread(n, (0.75, 1.45), rng)
-        washout = _spread(n, (0.35, 1.1), rng)
-        in_plane = _spread(n, site.in_plane_mm, rng) * 96 / matrix
-        slice_mm = _spread(n, site.slice_mm, rng) * 18 / slices
-        noise, gain = _spread(n, site.noise, rng), _spread(n, site.gain, rng)
+        radius = spread(n, (8.0, 14.5), rng)
+        enhancement = spread(n, (0.75, 1.45), rng)
+        washout = spread(n, (0.35, 1.1), rng)
+        in_plane = spread(n, site.in_plane_mm, rng) * 96 / matrix
+        slice_mm = spread(n, site.slice_mm, rng) * 18 / slices
+        noise, gain = spread(n, site.noise, rng), spread(n, site.gain, rng)
         for c in range(n):
             pixel = round(float(in_plane[c]), 4)
             plans.append(
@@ -173,18 +173,3 @@ def _plan_site(
                 )
             )
     return sorted(plans, key=lambda plan: plan.number)
-
-
-def _spread(n: int, limits: tuple[float, float], rng: np.random.Generator) -> NDArray[np.float64]:
-    """``n`` values, one from each of ``n`` equal parts of the interval, in random order."""
-    low, high = limits
-    return low + (high - low) * (rng.permutation(n) + rng.random(n)) / max(n, 1)
-
-
-def _apportion(total: int, fractions: Sequence[float]) -> list[int]:
-    """Whole numbers nearest to the fractions that sum to ``total`` (largest remainder)."""
-    exact = total * np.asarray(fractions, dtype=float) / sum(fractions)
-    whole = np.floor(exact).astype(int)
-    for index in np.argsort(whole - exact, kind="stable")[: total - int(whole.sum())]:
-        whole[index] += 1
-    return [int(n) for n in whole]

@@ -21,7 +21,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -32,9 +32,11 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage
-from pydicom.valuerep import format_number_as_ds
 
 from breastpredict import __version__
+from breastpredict.dicom.stored_values import Coding, coding_of
+from breastpredict.dicom.stored_values import decimal as _ds
+from breastpredict.dicom.stored_values import time_of_day as _tm
 from breastpredict.errors import InputError
 from breastpredict.phantom.mr_enhanced import complete_enhanced
 from breastpredict.phantom.mr_study import LAYOUTS, Layout, StudyHeader, WrittenDce, WrittenPhase
@@ -74,7 +76,7 @@ def write_dce(
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     stacks = [tuple(phases)] + ([tuple(second_stack)] if second_stack is not None else [])
-    coding = _coding([image for stack in stacks for image in stack])
+    coding = coding_of([image for stack in stacks for image in stack])
     with tempfile.TemporaryDirectory(prefix=".part-", dir=target.parent) as temporary:
         writer = _Writer(Path(temporary), header, layout, tuple(times_s), pre_phases, coding)
         if layout in ("enhanced", "enhanced-per-phase"):
@@ -134,37 +136,6 @@ def _check(
                 raise InputError("the phases do not share one grid")
 
 
-@dataclass(frozen=True)
-class _Coding:
-    """value = stored · slope + intercept."""
-
-    slope: float
-    intercept: float
-
-    def store(self, values: NDArray[np.generic]) -> NDArray[np.uint16]:
-        if self.slope == 1.0:
-            return (values.astype(np.int64) - int(self.intercept)).astype(np.uint16)
-        stored = np.rint((values.astype(np.float64) - self.intercept) / self.slope)
-        return np.clip(stored, 0, 65535).astype(np.uint16)
-
-
-def _coding(images: Sequence[sitk.Image]) -> _Coding:
-    arrays = [sitk.GetArrayViewFromImage(image) for image in images]
-    if not all(np.isfinite(a).all() for a in arrays):
-        raise InputError("a phase holds values that are not finite")
-    low = min(a.min() for a in arrays)
-    high = max(a.max() for a in arrays)
-    if all(np.issubdtype(a.dtype, np.integer) for a in arrays):
-        if low >= 0 and high <= 65535:
-            return _Coding(1.0, 0.0)
-        if int(high) - int(low) <= 65535:
-            return _Coding(1.0, float(low))
-        raise InputError("integers spanning more than 16 bits cannot be stored exactly")
-    # What is divided by is what is written: the decimal string's value (16 characters).
-    slope = float(_ds(max(float(high) - float(low), 1e-6) / 65534))
-    return _Coding(slope, float(_ds(float(low))))
-
-
 class _Writer:
     """Makes the data sets of one acquisition and puts them below a folder."""
 
@@ -175,7 +146,7 @@ class _Writer:
         layout: Layout,
         times_s: tuple[float, ...],
         pre_phases: int,
-        coding: _Coding,
+        coding: Coding,
     ) -> None:
         self.folder = folder
         self.header = header
@@ -403,16 +374,6 @@ def _window_off(data: Dataset) -> None:
     for keyword in ("RescaleIntercept", "RescaleSlope", "RescaleType", "Laterality"):
         if keyword in data:
             delattr(data, keyword)
-
-
-def _ds(value: float) -> str:
-    """A decimal string of at most 16 characters (DICOM PS3.5 6.2)."""
-    return str(format_number_as_ds(float(value)))
-
-
-def _tm(moment: datetime) -> str:
-    """DICOM TM with fractions only where there are any."""
-    return f"{moment:%H%M%S}" + (f".{moment.microsecond:06d}" if moment.microsecond else "")
 
 
 def _save(data: Dataset, path: Path) -> Path:
