@@ -1,6 +1,7 @@
-"""Draws the icon: an axial slice of both breasts, a lesion, and the map that found it.
+"""Draws the icons: a lesion, and the map that found it, on what the module looks at.
 
-python Docs/draw_icon.py FILE.png...
+python Docs/draw_icon.py FILE.png...        an axial slice of both breasts
+python Docs/draw_icon.py --pcr FILE.png...  a sector of ultrasound
 """
 
 from __future__ import annotations
@@ -18,19 +19,50 @@ SIZE, FINER = 128, 4
 BACKGROUND = (22, 27, 45)
 LESION = (0.31, 0.46)
 """Across and down, in parts of the side."""
+ECHO = (0.54, 0.5)
+"""The same on ultrasound."""
 
 
 def draw_icon() -> Image.Image:
-    """The icon, RGBA, with transparent corners."""
-    side = SIZE * FINER
-    y, x = (np.mgrid[:side, :side] + 0.5) / side
+    """That of the extension and of HER2 Predict, RGBA, with transparent corners."""
+    x, y = _places()
     tissue = np.maximum.reduce([_breast(x, y, 0.275), _breast(x, y, 0.725), _chest(x, y)])
     # Brighter towards the skin, and a vague pattern of glands, as a T1 slice has.
     glands = 0.5 + 0.5 * np.sin(19 * x + 5 * np.sin(13 * y)) * np.sin(17 * y + 4 * np.sin(11 * x))
-    grey = tissue * (80 + 105 * (0.85 - y).clip(0) + 38 * glands)
-    picture = np.stack([c * (1 - tissue) + grey for c in BACKGROUND], axis=-1)
+    return _icon(x, y, tissue, 80 + 105 * (0.85 - y).clip(0) + 38 * glands, LESION)
 
-    distance = np.hypot(x - LESION[0], (y - LESION[1]) * 1.15)
+
+def draw_pcr_icon() -> Image.Image:
+    """That of PCR Predict, RGBA, with transparent corners."""
+    x, y = _places()
+    depth, angle = np.hypot(x - 0.5, y + 0.16), np.arctan2(x - 0.5, y + 0.16)
+    sector = _inside(depth - 0.33) * _inside(1.0 - depth) * _inside(0.52 - np.abs(angle))
+    # Layers under the transducer, paler with depth, and a dark lesion with a shadow below it.
+    layers = 0.5 + 0.5 * np.sin(46 * depth + 2 * np.sin(9 * angle)) * np.sin(31 * angle + 8 * depth)
+    dark = _inside(0.12 - np.hypot((x - ECHO[0]) * 0.8, y - ECHO[1]))
+    shadow = _inside(0.1 - np.abs(x - ECHO[0])) * (y > ECHO[1]) * (1 - dark)
+    grey = (95 + 100 * (1 - depth) + 60 * layers) * (1 - 0.75 * dark) * (1 - 0.35 * shadow)
+    return _icon(x, y, sector, grey, ECHO)
+
+
+def _places() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Across and down, in parts of the side, of every pixel of the finer picture."""
+    side = SIZE * FINER
+    y, x = (np.mgrid[:side, :side] + 0.5) / side
+    return x, y
+
+
+def _icon(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    tissue: NDArray[np.float64],
+    grey: NDArray[np.float64],
+    lesion: tuple[float, float],
+) -> Image.Image:
+    """Tissue in grey on the background, a map over the lesion, round corners."""
+    shown = tissue * grey
+    picture = np.stack([c * (1 - tissue) + shown for c in BACKGROUND], axis=-1)
+    distance = np.hypot(x - lesion[0], (y - lesion[1]) * 1.15)
     heat = np.exp(-((distance / 0.115) ** 2)) * np.minimum(1, 1.2 * tissue)
     stops = (
         [0, 0.35, 0.6, 0.8, 1],
@@ -72,5 +104,9 @@ def _inside(signed: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        draw_icon().save(Path(name), optimize=True)
+    names = sys.argv[1:]
+    draw = draw_icon
+    if names[:1] == ["--pcr"]:
+        names, draw = names[1:], draw_pcr_icon
+    for name in names:
+        draw().save(Path(name), optimize=True)

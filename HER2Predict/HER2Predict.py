@@ -5,16 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import HER2PredictLib  # noqa: F401  (finds BreastPredictLib in a source tree too)
 import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.ScriptedLoadableModule import (
-    ScriptedLoadableModule,
-    ScriptedLoadableModuleLogic,
-    ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
-)
-from slicer.util import VTKObservationMixin
+from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
+
+from BreastPredictLib.module import CaseLogic, PanelWidget, offer_sample
 
 
 class HER2Predict(ScriptedLoadableModule):
@@ -37,131 +34,40 @@ class HER2Predict(ScriptedLoadableModule):
 
 def register_sample_data() -> None:
     """Offer a phantom study in the module Sample Data; it is made, not downloaded."""
-    import SampleData
     from HER2PredictLib.sample import show_sample_study
 
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="BreastPredict",
-        sampleName="HER2 phantom study",
-        uris="made by BreastPredict",
-        fileNames="her2-phantom",
-        customDownloader=show_sample_study,
-        thumbnailFileName=str(Path(__file__).parent / "Resources/Icons/HER2Phantom.png"),
-    )
+    thumbnail = Path(__file__).parent / "Resources/Icons/HER2Phantom.png"
+    offer_sample("HER2 phantom study", "her2-phantom", thumbnail, show_sample_study)
 
 
-class HER2PredictWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """Hands the events of scene and application to `HER2PredictLib.panel.Panel`."""
+class HER2PredictWidget(PanelWidget):
+    """The panel, see `HER2PredictLib.panel.Panel`."""
 
-    def __init__(self, parent: Any = None) -> None:
-        VTKObservationMixin.__init__(self)
-        self.logic: Any = None
-        self.panel: Any = None
-        self.ui: Any = None
-        self._tag: Any = None
-        self._shown = False
-        ScriptedLoadableModuleWidget.__init__(self, parent)  # without a parent it calls setup
+    def make_logic(self) -> Any:
+        """The module's logic."""
+        return HER2PredictLogic()
 
-    def setup(self) -> None:
-        """Make the panel. Works without a main window and without CLI modules."""
+    def make_panel(self, ui: Any, case: Any) -> Any:
+        """The module's panel."""
         from HER2PredictLib.panel import Panel
 
-        ScriptedLoadableModuleWidget.setup(self)
-        widget = slicer.util.loadUI(self.resourcePath("UI/HER2Predict.ui"))
-        self.layout.addWidget(widget)
-        self.ui = slicer.util.childWidgetVariables(widget)
-        widget.setMRMLScene(slicer.mrmlScene)
-        self.logic = HER2PredictLogic()
-        self.panel = Panel(self.ui, self.logic.case())
-        scene = slicer.mrmlScene
-        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(scene, scene.EndImportEvent, self.onSceneEndClose)
-        self._connect()
-
-    def cleanup(self) -> None:
-        """The application closes, or the module is reloaded: nothing goes on."""
-        self.removeObservers()
-        self._disconnect()
-        if self.panel is not None:
-            self.panel.close()
-        if self.logic is not None:
-            self.logic.close()
-
-    def enter(self) -> None:
-        """The module is shown."""
-        self._shown = True
-        self._connect()
-        self.panel.tumour.enter()
-        self.panel.refresh()
-
-    def exit(self) -> None:
-        """Another module is shown; a prediction or training under way goes on."""
-        self._shown = False
-        self.panel.tumour.exit()
-
-    def onSceneStartClose(self, _caller: Any, _event: Any) -> None:
-        """The scene is about to go, and with it what a task would be for."""
-        self.panel.case.tasks.cancel()
-        self.panel.study.forget()
-        self.panel.tumour.forget()
-        self._disconnect()
-
-    def onSceneEndClose(self, _caller: Any, _event: Any) -> None:
-        """An empty or another scene."""
-        self._connect()
-        if self._shown:
-            self.panel.tumour.enter()
-        self.panel.refresh()
-
-    def onReload(self) -> None:
-        """The developer's button: the library is imported again too."""
-        import sys
-
-        for name in [n for n in sys.modules if n.partition(".")[0] == "HER2PredictLib"]:
-            del sys.modules[name]
-        super().onReload()
-
-    def _connect(self) -> None:
-        self._disconnect()
-        self.panel.case.parameters = self.logic.getParameterNode()
-        self._tag = self.panel.case.parameters.connectGui(self.ui)
-        self.panel.observe()
-
-    def _disconnect(self) -> None:
-        if self._tag is not None:
-            self.panel.unobserve()
-            self.panel.case.parameters.disconnectGui(self._tag)
-            self._tag = None
+        return Panel(ui, case)
 
 
-class HER2PredictLogic(ScriptedLoadableModuleLogic):
+class HER2PredictLogic(CaseLogic):
     """A case in the scene, for the panel, for scripts and for tests; see `process`."""
 
-    def __init__(self) -> None:
-        ScriptedLoadableModuleLogic.__init__(self)
-        self._tasks: Any = None
-
-    def getParameterNode(self) -> Any:
-        """The parameters in the scene, typed."""
+    def make_parameters(self, node: Any) -> Any:
+        """The parameters on a node of the scene."""
         from HER2PredictLib.parameters import HER2PredictParameterNode
 
-        return HER2PredictParameterNode(super().getParameterNode())
+        return HER2PredictParameterNode(node)
 
-    def case(self) -> Any:
-        """The case of the scene's parameters (`HER2PredictLib.case.Case`)."""
+    def make_case(self, parameters: Any, tasks: Any) -> Any:
+        """The case (`HER2PredictLib.case.Case`)."""
         from HER2PredictLib.case import Case
-        from HER2PredictLib.tasks import Tasks
 
-        if self._tasks is None:
-            self._tasks = Tasks(slicer.app.temporaryPath)
-        return Case(self.getParameterNode(), self._tasks)
-
-    def close(self) -> None:
-        """End the child process and remove its files."""
-        if self._tasks is not None:
-            self._tasks.close()
-            self._tasks = None
+        return Case(parameters, tasks)
 
     def process(
         self,
@@ -220,10 +126,11 @@ class HER2PredictTest(ScriptedLoadableModuleTest):
 
     def test_fromStudyToResult(self) -> None:
         """A phantom study and its mask lead to a prediction, its map and its DICOM files."""
-        from HER2PredictLib import backend
         from HER2PredictLib.sample import make_sample
 
-        if backend.missing_requirements():
+        from BreastPredictLib.packages import missing_requirements
+
+        if missing_requirements():
             self.skipTest("PyTorch or other requirements are not installed")
         logic = HER2PredictLogic()
         try:

@@ -1,6 +1,14 @@
 """What HER2Predict.py is made of.
 
 The MRML logic (everything but ``panel`` and ``*_section``) imports slicer and never qt, so that
-headless runs and the browser share it. Pixels and networks are the backend's business: they are
-asked for in a child process (``tasks``).
+headless runs and the browser share it. What is not about HER2 is in BreastPredictLib.
 """
+
+import sys
+from pathlib import Path
+
+# A developer adds the modules' folders one by one; in the source tree BreastPredictLib lies beside
+# them. Installed it lies beside the scripted modules, where it is found as they are.
+_BESIDE = str(Path(__file__).resolve().parents[2])
+if _BESIDE not in sys.path:
+    sys.path.append(_BESIDE)

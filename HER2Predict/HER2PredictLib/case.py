@@ -1,33 +1,26 @@
-"""One case from the study to the result: what the panel, a script and the tests drive.
-
-Everything that takes time is a task of the child process; what it answers is put into the scene
-here, on the thread that called `Tasks.poll`. Until then nothing is in the scene, so that after a
-cancel or a crash of the child nothing is left in it.
-"""
+"""One case from the study to the result: what the panel, a script and the tests drive."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import slicer
 
+from BreastPredictLib.case import Done, Failed, PredictedCase
+from BreastPredictLib.geometry import flipped
+from BreastPredictLib.parameters import is_set
+from BreastPredictLib.tasks import Tasks
+
 from . import overlay_nodes, region_nodes, result_nodes, study_nodes, tumour_nodes
-from .geometry import flipped
-from .parameters import LARGEST, HER2PredictParameterNode, is_set
-from .tasks import Tasks
+from .parameters import LARGEST, HER2PredictParameterNode
 
 if TYPE_CHECKING:
     from breastpredict.her2.roi_policy import RoiKind, RoiPolicy
 
-Failed = Callable[[Exception], None]
-Done = Callable[[], None]
 
-
-class Case:
+class Case(PredictedCase):
     """A case on a parameter node.
 
     Args:
@@ -41,8 +34,7 @@ class Case:
     """
 
     def __init__(self, parameters: HER2PredictParameterNode, tasks: Tasks) -> None:
-        self.parameters = parameters
-        self.tasks = tasks
+        super().__init__(parameters, tasks)
         self.region: region_nodes.Region | None = None
         self.region_problem = ""
         self.tumour_warnings: list[str] = []
@@ -79,23 +71,6 @@ class Case:
         return opened is not None and study_nodes.shows(
             p.early, p.acquisition, p.phase, opened["study"]["study_uid"]
         )
-
-    @property
-    def result(self) -> dict[str, Any] | None:
-        """result.json of the last prediction, or what refused it; None where there is none."""
-        return json.loads(self.parameters.result) if self.parameters.result else None
-
-    @property
-    def result_is_stale(self) -> bool:
-        """Whether something was changed since the result was made."""
-        return bool(self.parameters.result) and self.parameters.resultKey != self.inputs_key()
-
-    @property
-    def result_folder(self) -> Path | None:
-        """Where the files of the last prediction are; gone when the module is closed."""
-        result = self.result
-        folder = Path(result["folder"]) if result and result.get("folder") else None
-        return folder if folder is not None and folder.is_dir() else None
 
     def inputs_key(self) -> str:
         """What a prediction would depend on now; two predictions with one key are the same."""
@@ -270,14 +245,11 @@ class Case:
         Raises:
             ValueError: there is no tumour.
         """
-        from breastpredict.errors import GateRefusal
-
         p = self.parameters
         self.update_region()  # a transform may have moved the tumour, which nobody was told of
         mask = tumour_nodes.mask_of(p.segmentation, p.segmentID, p.early)
         if mask is None:
             raise ValueError("There is no tumour yet.")
-        key, opened = self.inputs_key(), self.opened or {}
         file = tumour_nodes.write_mask(mask, self.tasks.folder / "tumour.nrrd")
         arguments = {
             **self._study(),
@@ -294,48 +266,27 @@ class Case:
             "explain": None if p.explain == "none" else p.explain,
         }
 
-        def answered(found: dict[str, Any]) -> None:
-            self.forget_result()
-            text = (Path(found["folder"]) / "result.json").read_text("utf-8")
-            self._show_result(json.loads(text), found, key, opened)
-            done()
+        self.ask_for_result("predict", arguments, done, failed)
 
-        def refused(error: Exception) -> None:
-            if isinstance(error, GateRefusal):
-                self.forget_result()
-                refusal = {"status": "refused", "gate": error.gate, "reason": error.reason}
-                p.result, p.resultKey = json.dumps(refusal), key
-            failed(error)
+    @property
+    def maps(self) -> list[Any]:
+        """The map of the result, if it is in the scene."""
+        return [] if self.parameters.map is None else [self.parameters.map]
 
-        self.tasks.start("predicting", "predict", arguments, answered, refused)
+    def forget_maps(self) -> None:
+        """The parameters refer to no map any more."""
+        self.parameters.map = None
 
-    def _show_result(
-        self, result: dict[str, Any], found: dict[str, Any], key: str, opened: dict[str, Any]
+    def show_result(
+        self, result: dict[str, Any], found: dict[str, Any], opened: dict[str, Any]
     ) -> None:
+        """Put map, table and chart into the scene."""
         p = self.parameters
         if found["map"] is not None:
             p.map = overlay_nodes.map_volume(found["map"], p.early, result, opened)
-            self.update_map()
-        p.table = result_nodes.table_node(None, result, opened)
-        p.chart = result_nodes.chart_node(None, p.table)
-        p.result, p.resultKey = json.dumps({**result, "folder": found["folder"]}), key
-
-    def update_map(self) -> None:
-        """Colours and threshold of the map, after one of them changed."""
-        p = self.parameters
-        if p.map is not None and p.map.GetImageData() is not None:
-            overlay_nodes.show_map(p.map, p.colour, p.threshold)
-
-    def forget_result(self) -> None:
-        """Remove the last result from the scene: a number must not outlive its case."""
-        p = self.parameters
-        for node in (p.map, p.table):
-            if node is not None:
-                slicer.mrmlScene.RemoveNode(node)
-        if p.chart is not None:
-            result_nodes.remove_chart(p.chart)
-        p.map = p.table = p.chart = None
-        p.result, p.resultKey = "", ""
+            self.update_maps()
+        p.table = result_nodes.result_table(result, opened)
+        p.chart = result_nodes.result_chart(p.table)
 
     # Training
 
@@ -351,12 +302,7 @@ class Case:
             "epochs": p.epochs or None,
             "device": p.device,
         }
-
-        def answered(result: dict[str, Any]) -> None:
-            p.run = Path(result["run"])
-            done()
-
-        self.tasks.start("training", "train", arguments, answered, failed)
+        self.train_on("train", arguments, done, failed)
 
     # Behind the scenes
 

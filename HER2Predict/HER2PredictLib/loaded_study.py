@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import slicer
 
-from .geometry import geometry_of
+from BreastPredictLib.geometry import geometry_of
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,6 @@ class AssignedPhase:
     volume: Any
     role: str
     time_s: float | None = None
-
-
-def volumes_of_sequence(sequence: Any) -> list[Any]:
-    """The scalar volumes of a sequence node, in its order."""
-    nodes = [sequence.GetNthDataNode(n) for n in range(sequence.GetNumberOfDataNodes())]
-    return [node for node in nodes if node is not None and node.IsA("vtkMRMLScalarVolumeNode")]
 
 
 def write_phase_table(phases: Sequence[AssignedPhase], folder: Path, laterality: str = "") -> Path:

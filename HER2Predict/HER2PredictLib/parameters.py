@@ -15,11 +15,12 @@ from slicer import (
 )
 from slicer.parameterNodeWrapper import Choice, Default, WithinRange, parameterNodeWrapper
 
+from BreastPredictLib.overlay import COLOURS
+
 LARGEST = -1
 """Of the slice: the largest cross-section, whichever it is."""
 
 EXPLANATIONS = ["attention", "evidence", "rollout", "none"]
-COLOURS = ["Heat", "Viridis"]
 NETWORKS = ["tiny", "reduced"]
 
 
@@ -89,8 +90,3 @@ class HER2PredictParameterNode:
     weights: str
     epochs: Annotated[int, WithinRange(0, 1000)] = 0
     resume: bool = False
-
-
-def is_set(path: Path) -> bool:
-    """Whether a path was chosen: an empty one is kept as the current folder."""
-    return str(path) not in ("", ".")

@@ -9,7 +9,8 @@ import numpy as np
 import slicer
 import vtk
 
-from .geometry import FLIP, flipped
+from BreastPredictLib.geometry import FLIP, flipped
+
 from .parameters import LARGEST
 
 if TYPE_CHECKING:

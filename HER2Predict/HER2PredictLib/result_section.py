@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .result_nodes import CLASSES, save_report, save_to_database
+from BreastPredictLib.layers import show_layers
+from BreastPredictLib.saving_section import Saving, refused, score_line
+
+from .result_nodes import CLASSES
 
 if TYPE_CHECKING:
     from .panel import Panel
@@ -21,8 +23,7 @@ class ResultSection:
     def __init__(self, ui: Any, panel: Panel) -> None:
         self._ui, self._panel = ui, panel
         self._bars: dict[str, Any] = {}
-        ui.saveDicomButton.connect("clicked()", self._save_dicom)
-        ui.saveReportButton.connect("clicked()", self._save_report)
+        self._saving = Saving(ui, panel, "her2-report.html")
         ui.chartButton.connect("clicked()", self._show_chart)
         table = ui.resultTable
         table.setRowCount(len(CLASSES))
@@ -49,18 +50,11 @@ class ResultSection:
             value = result["probabilities"][name] if predicted else 0.0
             ui.resultTable.item(row, 1).setText(f"{value:.3f}" if predicted else "")
             self._bars[name].value = round(1000 * value)
-        if result is None:
-            ui.classLabel.text = _("No prediction yet")
-            ui.scoreLabel.text = ui.resultNoteLabel.text = ""
-        elif not predicted:
-            ui.classLabel.text = _("Refused")
-            ui.scoreLabel.text = result["reason"]
-            ui.resultNoteLabel.text = _("Gate '{gate}'. No number is given.").format(
-                gate=result["gate"]
-            )
+        if not predicted:
+            refused(ui, result)
         else:
             ui.classLabel.text = f"HER2-{result['predicted_class']}"
-            ui.scoreLabel.text = "\n".join(map(_score, result["scores"]))
+            ui.scoreLabel.text = "\n".join(map(score_line, result["scores"]))
             ui.resultNoteLabel.text = "\n".join(self._notes(result))
         stale = case.result_is_stale
         ui.staleLabel.visible = stale
@@ -81,66 +75,15 @@ class ResultSection:
     def show_layers(self) -> None:
         """The phase in all slice views, the map over it."""
         p = self._panel.case.parameters
-        if p.early is None or slicer.app.layoutManager() is None:
+        if p.early is None:
             return
-        before = self._background()
-        slicer.util.setSliceViewerLayers(
-            background=p.early,
-            foreground=p.map,
-            foregroundOpacity=p.opacity if p.map is not None else 0.0,
-            fit=before is not p.early,
-            rotateToVolumePlane=before is not p.early,
-        )
+        is_new = show_layers(p.early, p.map, p.opacity)
         outline = p.segmentation.GetDisplayNode() if p.segmentation is not None else None
         if outline is not None:
             outline.SetVisibility2DFill(p.map is None)  # a filled tumour would hide the map
-        if before is not p.early:
+        if is_new:
             self._panel.tumour.jump()
-
-    def _background(self) -> Any:
-        for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
-            return slicer.mrmlScene.GetNodeByID(node.GetBackgroundVolumeID() or "")
-        return None
 
     def _show_chart(self) -> None:
         chart = self._panel.case.parameters.chart
         slicer.modules.plots.logic().ShowChartInLayout(chart)
-
-    def _save_dicom(self) -> None:
-        folder = self._panel.case.result_folder
-        if folder is not None:
-            self._told(
-                lambda: _("{n} DICOM objects are in the database.").format(
-                    n=save_to_database(folder)
-                )
-            )
-
-    def _save_report(self) -> None:
-        folder = self._panel.case.result_folder
-        chosen = qt.QFileDialog.getSaveFileName(
-            slicer.util.mainWindow(), _("Save report"), "her2-report.html", "HTML (*.html)"
-        )
-        if folder is None or not chosen:
-            return
-
-        def save() -> str:
-            save_report(folder, Path(chosen))
-            return _("The report is saved.")
-
-        self._told(save)
-
-    def _told(self, action: Any) -> None:
-        try:
-            self._panel.problem = action()
-        except Exception as error:  # a full disk, a closed database
-            self._panel.problem = str(error)
-        self._panel.refresh()
-
-
-def _score(score: dict[str, Any]) -> str:
-    sign = "≥" if score["above"] else "<"
-    kind = _("probability") if score["calibrated"] else _("score")
-    return (
-        f"{score['title']}: {kind} {score['score']:.3f} {_('for')} "
-        f"{score['points_to'].replace('_', ' ')} {sign} {_('threshold')} {score['threshold']:.3f}"
-    )

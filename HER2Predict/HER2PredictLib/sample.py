@@ -7,8 +7,7 @@ from typing import Any
 
 import slicer
 
-from .backend import find_backend
-from .tasks import Tasks
+from BreastPredictLib.tasks import Tasks
 
 
 def make_sample(tasks: Tasks, run: bool = False) -> dict[str, Any]:
@@ -35,11 +34,10 @@ def show_sample_study(_source: Any = None) -> list[Any]:
     """What Sample Data runs: the phantom's phases in the scene, its study in the database."""
     from DICOMLib import DICOMUtils
 
-    find_backend()
     from .case import Case
     from .parameters import HER2PredictParameterNode
 
-    tasks = Tasks(slicer.app.temporaryPath)
+    tasks = Tasks("HER2Predict", slicer.app.temporaryPath)
     try:
         made = make_sample(tasks)
         if slicer.dicomDatabase is not None and slicer.dicomDatabase.isOpen:

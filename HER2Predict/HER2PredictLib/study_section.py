@@ -9,14 +9,17 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .loaded_study import AssignedPhase, volumes_of_sequence, write_phase_table
-from .parameters import is_set
+from BreastPredictLib.database_section import list_studies
+from BreastPredictLib.loaded import volumes_of_scene
+from BreastPredictLib.parameters import is_set
+from BreastPredictLib.words import SIDE_NOT_KNOWN, SIDES, patient_line
+
+from .loaded_study import AssignedPhase, write_phase_table
 
 if TYPE_CHECKING:
     from .panel import Panel
 
 FOLDER, DATABASE, LOADED = range(3)
-_SIDES = {"R": "RIGHT breast", "L": "LEFT breast", "B": "both breasts"}
 _ROLES = ("", "pre", "post")
 
 
@@ -71,28 +74,7 @@ class StudySection:
 
     def list_database(self) -> None:
         """The studies of the open DICOM database that hold MR."""
-        box, database = self._ui.databaseBox, slicer.dicomDatabase
-        box.blockSignals(True)
-        box.clear()
-        box.addItem(_("Choose a study"), "")
-        if database is not None and database.isOpen:
-            for patient in database.patients():
-                for study in database.studiesForPatient(patient):
-                    self._add_study(box, database, study)
-        box.blockSignals(False)
-        box.setCurrentIndex(0)
-
-    def _add_study(self, box: Any, database: Any, study: str) -> None:
-        modalities = {
-            database.fieldForSeries("Modality", series) for series in database.seriesForStudy(study)
-        }
-        if "MR" not in modalities:
-            return
-        series = database.seriesForStudy(study)[0]
-        instances = database.instancesForSeries(series, 1)
-        tags = ("0010,0010", "0010,0020", "0008,0020", "0008,1030")
-        texts = [database.instanceValue(instances[0], tag) for tag in tags] if instances else []
-        box.addItem(" · ".join(text for text in texts if text) or study, study)
+        list_studies(self._ui.databaseBox, "MR")
 
     def _database_study_chosen(self, index: int) -> None:
         uid = self._ui.databaseBox.itemData(index) or ""
@@ -104,10 +86,7 @@ class StudySection:
     def list_loaded(self) -> None:
         """The volumes of the scene, those of sequences too, to be given roles and times."""
         table = self._ui.loadedTable
-        volumes = list(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"))
-        volumes = [v for v in volumes if not v.IsA("vtkMRMLLabelMapVolumeNode")]
-        for sequence in slicer.util.getNodesByClass("vtkMRMLSequenceNode"):
-            volumes += volumes_of_sequence(sequence)
+        volumes = volumes_of_scene()
         table.setRowCount(len(volumes))
         self._assigned = []
         for row, volume in enumerate(volumes):
@@ -192,18 +171,8 @@ class StudySection:
         opened = case.opened
         if opened is None:
             return _("No patient: no study is open")
-        patient = opened["patient"]
-        birth = patient["PatientBirthDate"]
-        words = [
-            patient["PatientName"].replace("^", " ").strip() or _("name not known"),
-            f"ID {patient['PatientID']}" if patient["PatientID"] else "",
-            _("born {date}").format(date=_date(birth)) if birth else "",
-            _("study of {date}").format(date=_date(patient["StudyDate"]))
-            if patient["StudyDate"]
-            else "",
-            _SIDES.get(case.laterality or "", _("side not known")) if case.acquisition else "",
-        ]
-        return " · ".join(word for word in words if word)
+        side = _(SIDES.get(case.laterality or "", SIDE_NOT_KNOWN)) if case.acquisition else ""
+        return patient_line(opened["patient"], side)
 
     def _show_acquisitions(self) -> None:
         box, case = self._ui.acquisitionBox, self._panel.case
@@ -211,7 +180,7 @@ class StudySection:
         box.blockSignals(True)
         box.clear()
         for dce in opened["study"]["dce"] if opened else ():
-            side = _SIDES.get(dce["laterality"], _("side not known"))
+            side = SIDES.get(dce["laterality"], _(SIDE_NOT_KNOWN))
             kind = f", {dce['kind']}" if dce["kind"] else ""
             box.addItem(f"{dce['number']}: {side}{kind}, {len(dce['phases'])} phases")
         box.setCurrentIndex(case.parameters.acquisition - 1)
@@ -258,8 +227,3 @@ class StudySection:
             what=acquisition["phases"][0]["time_origin"]
         )
         return "\n".join([reason, origin, *acquisition["warnings"]])
-
-
-def _date(text: str) -> str:
-    """A DICOM date as ISO 8601; anything else as it is."""
-    return f"{text[:4]}-{text[4:6]}-{text[6:]}" if len(text) == 8 and text.isdigit() else text

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import slicer
 
-from .backend import RESOURCES
-from .geometry import geometry_of
-from .study_nodes import put_under_study
+from BreastPredictLib.geometry import geometry_of
+from BreastPredictLib.hierarchy import put_under_study
 
 if TYPE_CHECKING:
     from breastpredict.imaging import BoxedMask
 
 SEGMENT_ID = "Tumour"
+_TERMS = Path(__file__).resolve().parents[1] / "Resources" / "Terminology"
 _COLOUR = (0.95, 0.35, 0.2)
 _SIDES = {"R": "SCT^24028007^Right", "L": "SCT^7771000^Left"}
 _CONTEXT, _ANATOMY = "BreastPredict", "BreastPredict breast"
@@ -31,10 +31,9 @@ def load_terminology() -> None:
     if not hasattr(slicer.modules, "terminologies"):
         return  # slicer-core without the application
     logic = slicer.modules.terminologies.logic()
-    folder = RESOURCES / "Terminology"
     if not logic.IsTerminologyContextLoaded(_CONTEXT):
-        logic.LoadTerminologyFromFile(str(folder / "BreastPredict.term.json"))
-        logic.LoadRegionContextFromFile(str(folder / "BreastPredict.anatomy.json"))
+        logic.LoadTerminologyFromFile(str(_TERMS / "BreastPredict.term.json"))
+        logic.LoadRegionContextFromFile(str(_TERMS / "BreastPredict.anatomy.json"))
 
 
 def tumour_segmentation(

@@ -11,60 +11,16 @@ is opened: nobody could answer it. Plain Python runs the same file.
 from __future__ import annotations
 
 import sys
-import traceback
 from pathlib import Path
 
+# Beside the scripted modules in the installed extension, beside their folders in the source tree.
+sys.path += map(str, Path(__file__).resolve().parents[1:3])
 
-def find_backend() -> None:
-    """Make ``breastpredict`` importable: a wheel, the source tree, or the installed extension.
-
-    The extension installs the backend beside its scripted modules, which is two levels above this
-    file, as in the source tree; deeper layouts are looked through upwards.
-    """
-    try:
-        import breastpredict  # noqa: F401
-    except ImportError:
-        for folder in Path(__file__).resolve().parents:
-            if (folder / "breastpredict" / "__init__.py").is_file():
-                sys.path.insert(0, str(folder))
-                return
-        raise
-
-
-def main(argv: list[str]) -> int:
-    """Run ``breastpredict her2`` with these arguments; returns its exit code."""
-    if argv[:1] == ["--"]:  # Slicer hands the separator on
-        argv = argv[1:]
-    if argv[:1] not in (["batch"], ["predict"]):
-        print("breastpredict: error: say 'batch' or 'predict' first", file=sys.stderr)
-        return 2
-    find_backend()
-    from breastpredict.cli import main as command_line
-
-    return command_line(["her2", *argv])
-
-
-def run() -> int:
-    """`main` with every way out turned into an exit code."""
-    try:
-        return main(sys.argv[1:])
-    except SystemExit as stop:  # argparse: wrong usage, or --help
-        return stop.code if isinstance(stop.code, int) else (1 if stop.code else 0)
-    except ImportError as error:
-        print(f"breastpredict: error: {error.name or error} is not installed", file=sys.stderr)
-        return 1
-    except Exception:
-        traceback.print_exc()
-        return 1
-
+try:
+    from BreastPredictLib.script import end, run
+except ImportError as error:  # the extension is not whole
+    print(f"breastpredict: error: {error}: install the extension again", file=sys.stderr)
+    sys.exit(1)
 
 if __name__ == "__main__":
-    exit_code = run()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    try:
-        import slicer.util
-
-        slicer.util.exit(exit_code)
-    except ImportError:  # no Slicer, or its libraries without the application
-        sys.exit(exit_code)
+    end(run("her2", ("batch", "predict")))

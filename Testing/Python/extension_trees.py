@@ -38,10 +38,10 @@ class Extension:
         return [arguments for name, arguments in self.recorded if name == macro]
 
 
-def build_extension(source: Path, folder: Path) -> Extension:
+def build_extension(source: Path, folder: Path, *options: str) -> Extension:
     """Configure, build and install as Slicer's extension factory does, with the stand-in."""
     build, prefix = folder / "build", folder / "installed"
-    _cmake("-S", source, "-B", build, f"-DSlicer_DIR={STANDIN}", *_no_compiler())
+    _cmake("-S", source, "-B", build, f"-DSlicer_DIR={STANDIN}", *options, *_no_compiler())
     _cmake("--build", build)
     _cmake("--install", build, "--prefix", prefix, "--component", "RuntimeLibraries")
     manifest = (build / "install_manifest_RuntimeLibraries.txt").read_text("utf-8").splitlines()

@@ -130,7 +130,7 @@ class Her2Panel:
 
     def settle(self) -> None:
         """Let the tumour's edits be taken in, as they are a moment after a stroke."""
-        self.panel.tumour_settled()
+        self.panel.settle()
 
     # What a user sees
 

@@ -16,8 +16,10 @@ def test_every_line_to_tick_says_what_must_be_seen(repository: Path) -> None:
 
 
 def test_every_label_of_the_page_is_one_of_the_module(repository: Path) -> None:
-    module = repository / "HER2Predict"
-    sources = [*module.rglob("*.ui"), *module.rglob("*.py")]
+    folders = [repository / "HER2Predict", repository / "BreastPredictLib"]
+    sources = [
+        path for folder in folders for kind in ("ui", "py") for path in folder.rglob(f"*.{kind}")
+    ]
     shown = {
         text
         for path in sources

@@ -17,6 +17,10 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 
 MODULES = ["HER2Predict"]
+UNFINISHED = ["PCRPredict"]
+"""Modules that the extension is released without."""
+SHARED = "BreastPredictLib"
+"""What the modules share, beside them."""
 
 CATEGORIES = {"Analysis", "Informatics", "Quantification"}
 """Of the fixed list of the ExtensionsIndex, those that fit."""
@@ -45,6 +49,13 @@ SCHEMA = {
 @pytest.fixture(scope="module")
 def extension(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Extension:
     return build_extension(repository, tmp_path_factory.mktemp("extension"))
+
+
+@pytest.fixture(scope="module")
+def with_unfinished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Extension:
+    """The extension with all modules, as a developer builds it."""
+    folder = tmp_path_factory.mktemp("unfinished")
+    return build_extension(repository, folder, "-DBREASTPREDICT_UNFINISHED=ON")
 
 
 @pytest.fixture(scope="module")
@@ -91,20 +102,20 @@ def lists(extension: Extension, module: str) -> dict[str, list[str]]:
 # What CMake is told.
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", MODULES + UNFINISHED)
 def test_the_list_of_scripts_is_every_python_file_of_the_module(
-    repository: Path, extension: Extension, module: str
+    repository: Path, with_unfinished: Extension, module: str
 ) -> None:
-    given = lists(extension, module)["SCRIPTS"]
+    given = lists(with_unfinished, module)["SCRIPTS"]
     there = {name for name in files_of(repository / module) if name.endswith(".py")}
     assert sorted(given) == sorted(there), f"add to or remove from {module}/CMakeLists.txt"
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", MODULES + UNFINISHED)
 def test_the_list_of_resources_is_every_file_of_the_modules_resources(
-    repository: Path, extension: Extension, module: str
+    repository: Path, with_unfinished: Extension, module: str
 ) -> None:
-    given = lists(extension, module)["RESOURCES"]
+    given = lists(with_unfinished, module)["RESOURCES"]
     there = {
         name
         for name in files_of(repository / module)
@@ -113,23 +124,30 @@ def test_the_list_of_resources_is_every_file_of_the_modules_resources(
     assert sorted(given) == sorted(there), f"add to or remove from {module}/CMakeLists.txt"
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", MODULES + UNFINISHED)
 def test_slicer_runs_the_generic_tests_and_the_modules_own(
-    extension: Extension, module: str
+    with_unfinished: Extension, module: str
 ) -> None:
-    assert lists(extension, module)["WITH_GENERIC_TESTS"] == []
-    assert ["SCRIPT", f"{module}.py"] in extension.calls("slicer_add_python_unittest")
+    assert lists(with_unfinished, module)["WITH_GENERIC_TESTS"] == []
+    assert ["SCRIPT", f"{module}.py"] in with_unfinished.calls("slicer_add_python_unittest")
 
 
-def test_every_folder_of_a_module_is_built(repository: Path, extension: Extension) -> None:
+def test_every_folder_of_a_module_is_built_but_what_is_not_finished(
+    repository: Path, extension: Extension, with_unfinished: Extension
+) -> None:
     there = [path.parent.name for path in repository.glob("*Predict/CMakeLists.txt")]
-    built = [given[1] for given in extension.calls("slicerMacroBuildScriptedModule")]
-    assert sorted(there) == sorted(built) == sorted(MODULES)
+    built, all_built = (
+        sorted(given[1] for given in each.calls("slicerMacroBuildScriptedModule"))
+        for each in (extension, with_unfinished)
+    )
+    assert built == sorted(MODULES)
+    assert all_built == sorted(there) == sorted(MODULES + UNFINISHED)
+    assert not any("pcrpredict" in name.lower() for name in files_of(extension.installed))
 
 
 def test_the_name_of_a_modules_library_is_nobody_elses(repository: Path) -> None:
     # All scripted modules of all extensions share one path.
-    for module in MODULES:
+    for module in MODULES + UNFINISHED:
         packages_of = [p.parent.name for p in (repository / module).glob("*/__init__.py")]
         assert set(packages_of) <= {f"{module}Lib"}
 
@@ -140,12 +158,14 @@ def test_the_name_of_a_modules_library_is_nobody_elses(repository: Path) -> None
 def test_the_backend_is_installed_whole_beside_the_scripted_modules(
     repository: Path, extension: Extension
 ) -> None:
-    there = {f"breastpredict/{name}" for name in files_of(repository / "breastpredict")}
+    folders = ("breastpredict", SHARED)
+    there = {f"{top}/{name}" for top in folders for name in files_of(repository / top)}
     shared = {f"Resources/{name}" for name in files_of(repository / "Resources")}
+    assert shared
     for tree in (extension.build, extension.installed):
         found = files_of(tree)
         assert there <= found and shared <= found
-        assert {name for name in found if name.startswith("breastpredict/")} == there
+        assert {name for name in found if name.split("/")[0] in folders} == there
 
 
 def test_installed_files_are_the_checkouts_own(repository: Path, extension: Extension) -> None:
@@ -155,7 +175,8 @@ def test_installed_files_are_the_checkouts_own(repository: Path, extension: Exte
         assert (extension.installed / name).read_bytes() == source.read_bytes()
 
 
-def test_no_file_is_installed_twice_and_none_elsewhere(extension: Extension) -> None:
+def test_no_file_is_installed_twice_and_none_elsewhere(with_unfinished: Extension) -> None:
+    extension = with_unfinished
     assert len(extension.manifest) == len(set(extension.manifest))
     assert all(path.is_relative_to(extension.installed) for path in extension.manifest)
     assert not any("__pycache__" in path.parts for path in extension.manifest)
@@ -202,14 +223,19 @@ def test_the_pictures_of_the_description_are_in_the_repository(
 
 
 def test_the_icons_are_what_the_script_draws(repository: Path, tmp_path: Path) -> None:
-    run([sys.executable, str(repository / "Docs" / "draw_icon.py"), str(tmp_path / "icon.png")])
-    with Image.open(tmp_path / "icon.png") as drawn:
-        assert (drawn.size, drawn.mode) == ((128, 128), "RGBA")
-        for name in ("BreastPredict.png", "HER2Predict/Resources/Icons/HER2Predict.png"):
-            with Image.open(repository / name) as committed:
-                # Processors differ in the last bit of a sine.
-                difference = np.subtract(committed, drawn, dtype=np.int16)
-                assert np.abs(difference).max() <= 1, name
+    icons = {
+        "BreastPredict.png": (),
+        "HER2Predict/Resources/Icons/HER2Predict.png": (),
+        "PCRPredict/Resources/Icons/PCRPredict.png": ("--pcr",),
+    }
+    for name, options in icons.items():
+        script, target = repository / "Docs" / "draw_icon.py", tmp_path / "icon.png"
+        run([sys.executable, str(script), *options, str(target)])
+        with Image.open(target) as drawn, Image.open(repository / name) as committed:
+            assert (drawn.size, drawn.mode) == ((128, 128), "RGBA")
+            # Processors differ in the last bit of a sine.
+            difference = np.subtract(committed, drawn, dtype=np.int16)
+            assert np.abs(difference).max() <= 1, name
 
 
 def test_the_catalogue_entry_is_valid(repository: Path, extension: Extension) -> None:
@@ -274,6 +300,49 @@ def test_the_headless_script_finds_the_backend(
     done = python("-c", SCRIPT, *words, path=path, cwd=tmp_path)
     assert "--seed-point X,Y,Z" in done.stdout, done.stderr
     assert f"backend: {(backend / 'breastpredict').resolve()}" in done.stdout
+
+
+FINDS = """
+import pathlib, sys
+import {module}Lib, BreastPredictLib.state, BreastPredictLib.backend
+print(pathlib.Path(BreastPredictLib.__file__).resolve().parent)
+print(*sorted(p.name for p in BreastPredictLib.backend.RESOURCES.iterdir()))
+BreastPredictLib.backend.find_backend()
+import breastpredict
+print(pathlib.Path(breastpredict.__file__).resolve().parent)
+"""
+"""What a module finds when Slicer has only its own folder on the path."""
+
+
+@pytest.mark.parametrize("module", MODULES + UNFINISHED)
+@pytest.mark.parametrize("origin", ["source tree", "installed extension", "build tree"])
+def test_a_module_finds_what_the_modules_share_and_the_backend(
+    origin: str, module: str, repository: Path, with_unfinished: Extension, tmp_path: Path
+) -> None:
+    folder, beside = {
+        "source tree": (repository / module, repository),
+        "installed extension": (with_unfinished.installed, with_unfinished.installed),
+        "build tree": (with_unfinished.build, with_unfinished.build),
+    }[origin]
+    done = python("-c", FINDS.format(module=module), path=[folder], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    shared, resources, backend = done.stdout.splitlines()
+    assert Path(shared) == (beside / SHARED).resolve()
+    assert {"ColorTables", "requirements.txt", "requirements-training.txt"} <= {*resources.split()}
+    assert Path(backend) == (beside / "breastpredict").resolve()
+
+
+def test_a_script_without_what_the_modules_share_says_so_and_ends(
+    repository: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "module" / "Scripts" / "batch.py"
+    script.parent.mkdir(parents=True)
+    script.write_bytes((repository / "HER2Predict" / "Scripts" / "batch.py").read_bytes())
+    done = python(script, "batch", path=[], cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "breastpredict: error: No module named 'BreastPredictLib': install the extension again"
+    )
 
 
 def test_the_wheel_predicts(

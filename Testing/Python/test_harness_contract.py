@@ -25,6 +25,7 @@ OWN_MODULES = {
     "slicer.packaging": ["slicer/packaging.py"],
     "slicer.testing": ["slicer/testing.py"],
     "SampleData": ["SampleData.py"],
+    "DICOMLib.DICOMPlugin": ["DICOMLib/DICOMPlugin.py"],
     "DICOMLib.DICOMUtils": ["DICOMLib/DICOMUtils.py"],
     "slicer.parameterNodeWrapper.guiConnectors": [
         WRAPPER + name for name in ("guiConnectors.py", "_connector.py", "_qt_connectors.py")

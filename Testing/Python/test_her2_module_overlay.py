@@ -256,15 +256,15 @@ def test_the_picture_shows_grey_and_colour_blended_by_the_opacity(
     np.testing.assert_allclose(pixel(*lowest), GREY, atol=1)  # of the table's transparent low end
     np.testing.assert_allclose(pixel(*outside), GREY, atol=1)
     p.colour = "Viridis"
-    table = np.loadtxt(MODULE.parent / "Resources/ColorTables/Viridis.csv", delimiter=",",
+    table = np.loadtxt(MODULE.parents[1] / "Resources/ColorTables/Viridis.csv", delimiter=",",
                        skiprows=1)  # fmt: skip
     np.testing.assert_allclose(pixel(*high), 255 * table[-1, :3], atol=2.5)
 
 
 def test_the_colour_table_is_the_reports(her2: Her2Panel) -> None:
-    from HER2PredictLib import overlay_nodes
+    from BreastPredictLib import overlay
 
-    node = overlay_nodes.colour_node("Heat")
+    node = overlay.colour_node("Heat")
     values = np.linspace(0, 1, node.GetNumberOfColors())
     rgb, opacity = colour(values)
     shown = np.zeros((len(values), 4))
@@ -272,8 +272,8 @@ def test_the_colour_table_is_the_reports(her2: Her2Panel) -> None:
         node.GetColor(index, row)
     np.testing.assert_allclose(shown[:, :3], rgb / 255, atol=1 / 255)  # it keeps bytes
     np.testing.assert_allclose(shown[:, 3], opacity, atol=1 / 255)
-    assert shown[0, 3] == 0.0 and overlay_nodes.colour_node("Heat") is node
-    assert overlay_nodes.colour_node("Viridis") is not node
+    assert shown[0, 3] == 0.0 and overlay.colour_node("Heat") is node
+    assert overlay.colour_node("Viridis") is not node
 
 
 @pytest.mark.parametrize("kind", ["mrml", "mrb"])

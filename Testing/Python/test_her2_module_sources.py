@@ -63,7 +63,8 @@ def assign(her2: Her2Panel, wanted: list[tuple[str, str, str]]) -> None:
 def phases_in_the_scene(her2: Her2Panel, case: SmallCase) -> tuple[list[Any], list[str]]:
     """The three phases as volumes that are no longer DICOM, and their times."""
     import slicer
-    from HER2PredictLib.geometry import read_volume
+
+    from BreastPredictLib.geometry import read_volume
 
     her2.read(case.study)
     times = [str(phase["time_s"]) for phase in her2.case.acquisition["phases"]]

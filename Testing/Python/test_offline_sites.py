@@ -91,7 +91,7 @@ def bash(commands: str, folder: Path, environment: dict[str, str]) -> str:
 
 def packages_of_slicer(repository: Path) -> set[str]:
     """What Slicer and the PyTorch extension have installed, without what the wheelhouse brings."""
-    listed = set(requirements(repository / "HER2Predict/Resources/wheelhouse.txt"))
+    listed = set(requirements(repository / "Resources/wheelhouse.txt"))
     found: set[str] = set()
     open_names = bundled(repository) | {"pip", "setuptools", "torch", "torchvision"}
     while open_names:
@@ -266,7 +266,7 @@ def test_the_wheelhouse_can_be_made_for_the_other_systems(
 ) -> None:
     text = (repository / PAGE).read_text("utf-8")
     [options] = re.findall(rf"^\| {system} \| `(--platform [^`]+)` \|$", text, re.MULTILINE)
-    lines = repository / "HER2Predict" / "Resources" / "wheelhouse.txt"
+    lines = repository / "Resources" / "wheelhouse.txt"
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     bash(
         f"python3 -m pip download --dest wheels --no-deps --only-binary=:all: "

@@ -1,4 +1,4 @@
-"""The requirement files of the Slicer module hold what Slicer lacks, and nothing it has."""
+"""The requirement files of the Slicer modules hold what Slicer lacks, and nothing it has."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from slicer_requirements import bundled, closure, requirements, wanted
 
-RESOURCES = "HER2Predict/Resources"
+RESOURCES = "Resources"
+FOLDERS = ("HER2Predict", "BreastPredictLib")
 
 
 def test_predicting_asks_for_what_slicer_lacks_with_the_bounds_of_pyproject(
@@ -61,6 +62,8 @@ def test_nothing_expects_the_backend_or_what_slicer_brings_on_a_package_index(
     assert len(files) == 3
     for path in files:
         assert not never & set(requirements(path)), path
-    for path in (repository / "HER2Predict").rglob("*.py"):
+    sources = [p for folder in FOLDERS for p in (repository / folder).rglob("*.py")]
+    assert len(sources) > 20
+    for path in sources:
         calls = re.findall(r"pip_(?:install|ensure)\([^)]*\)", path.read_text("utf-8"))
         assert not any(name in call for call in calls for name in never), path

@@ -21,7 +21,12 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-MODULES = (REPOSITORY / "HER2Predict" / "HER2Predict.py",)
+MODULES = (
+    REPOSITORY / "HER2Predict" / "HER2Predict.py",
+    REPOSITORY / "HER2Predict" / "DICOMBreastDCEPlugin.py",
+    REPOSITORY / "PCRPredict" / "PCRPredict.py",
+    REPOSITORY / "PCRPredict" / "DICOMBreastUSPlugin.py",
+)
 BLOCKED = ("torch", "torchvision", "monai", "timm")
 EMPTY = """
 from slicer.ScriptedLoadableModule import (

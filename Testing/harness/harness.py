@@ -30,6 +30,7 @@ class Harness:
         self._views: dict[str, Any] = {}
         self._loaded: list[Any] = []
         self._folders: set[str] = set()  # of the modules loaded, whose imports `reset` forgets
+        self._path: list[str] = []  # to import from, before the first module was loaded
 
     # Modules
 
@@ -38,7 +39,11 @@ class Harness:
         from .application import modules
 
         path = Path(path).resolve()
+        if not self._folders:
+            self._path = list(sys.path)
         self._folders.add(str(path.parent))
+        # What several modules share lies beside their folders.
+        self._folders |= {str(shared) for shared in path.parents[1].glob("*Lib")}
         module = modules.load(self.standins, path)
         self._loaded.append(module)
         return module
@@ -221,6 +226,6 @@ class Harness:
             for name, module in list(sys.modules.items()):
                 if str(getattr(module, "__file__", None) or "").startswith(f"{folder}/"):
                     del sys.modules[name]
-            if folder in sys.path:
-                sys.path.remove(folder)
+        if self._folders:  # what a library has added is not for the next test either
+            sys.path[:] = [entry for entry in sys.path if entry in self._path]
         self._folders.clear()

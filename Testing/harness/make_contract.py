@@ -47,7 +47,7 @@ slicer.parameterNodeWrapper.guiConnectors slicer.parameterNodeWrapper.parameterI
 slicer.parameterNodeWrapper.parameterPack slicer.parameterNodeWrapper.serializers
 slicer.parameterNodeWrapper.types slicer.parameterNodeWrapper.util
 slicer.parameterNodeWrapper.validators slicer.parameterNodeWrapper.wrapper
-DICOMLib DICOMLib.DICOMUtils SampleData
+DICOMLib DICOMLib.DICOMPlugin DICOMLib.DICOMUtils SampleData
 """.split()
 
 

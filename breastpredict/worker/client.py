@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import queue
-import shutil
-import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from breastpredict.errors import BreastPredictError, GateRefusal, InputError
+from breastpredict import processes
+from breastpredict.errors import BreastPredictError, GateRefusal
 
 Event = dict[str, Any]
 
@@ -31,8 +27,7 @@ class WorkerGone(BreastPredictError):
 
 def worker_command() -> list[str]:
     """The command line of the worker: with PythonSlicer inside of Slicer, else this Python."""
-    python = shutil.which("PythonSlicer") or sys.executable
-    return [python, "-m", "breastpredict", "worker", "--die-with-parent"]
+    return [processes.python(), "-m", "breastpredict", "worker", "--die-with-parent"]
 
 
 class WorkerClient:
@@ -135,41 +130,11 @@ class WorkerClient:
         """End the process and all that it started; open requests are forgotten."""
         self._open.clear()
         process, self._process = self._process, None
-        if process is None or process.poll() is not None:
-            return
-        if sys.platform == "win32":
-            subprocess.run(
-                ["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False
-            )
-        else:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        if process is not None:
+            processes.kill(process)
 
     def _start(self) -> None:
-        environment = dict(os.environ)
-        backend = str(Path(__file__).resolve().parents[2])
-        path = environment.get("PYTHONPATH")
-        environment["PYTHONPATH"] = f"{backend}{os.pathsep}{path}" if path else backend
-        environment["PYTHONUNBUFFERED"] = "1"
-        flags = 0
-        if sys.platform == "win32":
-            flags = subprocess.CREATE_NO_WINDOW
-        try:
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                # A pipe that nobody reads would block it; what libraries print may name patients.
-                stderr=None if environment.get("BREASTPREDICT_DEBUG") else subprocess.DEVNULL,
-                env=environment,
-                start_new_session=True,  # so that all it starts can be killed with it
-                creationflags=flags,
-            )
-        except OSError as error:
-            raise InputError(
-                f"The worker process cannot be started ({error.strerror})", path=self._command[0]
-            ) from error
+        self._process = processes.start(self._command)
         threading.Thread(target=self._hear, args=(self._process,), daemon=True).start()
 
     def _hear(self, process: subprocess.Popen[bytes]) -> None:

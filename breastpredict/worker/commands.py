@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,7 +13,6 @@ import SimpleITK as sitk
 from breastpredict import RESEARCH_USE_ONLY, __version__
 from breastpredict.dicom import (
     DceAcquisition,
-    Phase,
     Study,
     read_mask,
     read_study,
@@ -99,7 +97,7 @@ class Commands:
         before = reference_phase(dce, early)
         progress("load", 0, 2, f"phase {early.index}")
         image = early.read()
-        chosen = {**_volume(early), "file": _write(image, folder, f"phase-{early.index}")}
+        chosen = {**early.facts, "file": _write(image, folder, f"phase-{early.index}")}
         if before is None:
             return {"chosen": chosen, "pre": None, "subtraction": None}
         progress("load", 1, 2, f"phase {before.index}")
@@ -109,8 +107,8 @@ class Commands:
         difference.CopyInformation(image)
         result = {
             "chosen": chosen,
-            "pre": {**_volume(before), "file": _write(base, folder, f"phase-{before.index}")},
-            "subtraction": {**_volume(early), "file": _write(difference, folder, "subtraction")},
+            "pre": {**before.facts, "file": _write(base, folder, f"phase-{before.index}")},
+            "subtraction": {**early.facts, "file": _write(difference, folder, "subtraction")},
         }
         progress("load", 2, 2, "")
         return result
@@ -291,16 +289,6 @@ def _text(header: pydicom.Dataset, keyword: str) -> str:
         return str(header.get(keyword) or "")
     except Exception:  # whatever pydicom makes of a damaged value
         return ""
-
-
-def _volume(phase: Phase) -> dict[str, Any]:
-    """What the scene keeps of a phase; its time in seconds, None where unknown."""
-    return {
-        "phase": phase.index,
-        "role": phase.role,
-        "time_s": None if math.isnan(phase.time_s) else phase.time_s,
-        "instance_uids": list(dict.fromkeys(i.sop_instance_uid for i in phase.instances)),
-    }
 
 
 def _write(image: sitk.Image, folder: str, name: object) -> str:

@@ -1,10 +1,12 @@
 """Indexing files into a database and loading series from it; signatures as in Slicer."""
 
+import logging
 import os
 import shutil
 
 import ctk
 import slicer
+import vtk
 
 FILE_NAME = "ctkDICOM.sql"
 
@@ -139,3 +141,62 @@ def _position(path):
         return 0.0
     row, column = np.reshape(header.ImageOrientationPatient, (2, 3)).astype(float)
     return float(np.cross(row, column) @ np.array(header.ImagePositionPatient, dtype=float))
+
+
+def getLoadablesFromFileLists(
+    fileLists, pluginClassNames=None, messages=None, progressCallback=None, pluginInstances=None
+):
+    """What the registered plugins offer: plugin -> loadables; and whether there are any."""
+    if not isinstance(fileLists, list) or not fileLists:
+        logging.error("File lists must contain a non-empty list of tuples/lists")
+        return {}, False
+    instances = {} if pluginInstances is None else pluginInstances
+    found = {}
+    for name in pluginClassNames or list(slicer.modules.dicomPlugins):
+        if name not in instances:
+            instances[name] = slicer.modules.dicomPlugins[name]()
+        plugin = instances[name]
+        try:
+            # The older name is tried too where there is nothing, as in Slicer.
+            found[plugin] = plugin.examineForImport(fileLists) or plugin.examine(fileLists)
+        except Exception as error:
+            logging.error(f"DICOM Plugin failed: {error}")
+            if messages:
+                messages.append(f"Plugin failed: {name}.")
+    return found, any(found.values())
+
+
+def selectHighestConfidenceLoadables(loadablesByPlugin):
+    """Of the loadables of a series, which is that of their first file, the most confident ones."""
+    by_series = {}
+    for loadables in loadablesByPlugin.values():
+        for loadable in loadables:
+            series = slicer.dicomDatabase.fileValue(loadable.files[0], "0020,000E")
+            by_series.setdefault(series, []).append(loadable)
+    for loadables in by_series.values():
+        highest = max(loadable.confidence for loadable in loadables)
+        for loadable in loadables:
+            loadable.selected = loadable.confidence == highest
+
+
+def loadLoadables(loadablesByPlugin, messages=None, progressCallback=None):
+    """Load what is selected; returns the IDs of the nodes it added, displays and storages apart."""
+    added = []
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def on_added(caller, event, node):
+        if not node.IsA("vtkMRMLStorageNode") and not node.IsA("vtkMRMLDisplayNode"):
+            added.append(node.GetID())
+
+    tag = slicer.mrmlScene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, on_added)
+    for plugin, loadables in loadablesByPlugin.items():
+        for loadable in [one for one in loadables if one.selected]:
+            try:
+                loaded = plugin.load(loadable)
+            except Exception as error:
+                loaded = False
+                logging.error(f"DICOM plugin failed to load '{loadable.name}': {error}")
+            if not loaded and messages is not None:
+                messages.append(f"Could not load: {loadable.name} as a {plugin.loadType}")
+    slicer.mrmlScene.RemoveObserver(tag)
+    return added

@@ -1,32 +1,12 @@
-"""Finds the package ``breastpredict``, and what it needs that Slicer does not bring."""
+"""What the backend needs that Slicer does not bring, and installing it."""
 
 from __future__ import annotations
 
 import importlib.util
-import sys
-from pathlib import Path
 
 import slicer.packaging
 
-RESOURCES = Path(__file__).resolve().parents[1] / "Resources"
-
-
-def find_backend() -> None:
-    """Make ``breastpredict`` importable: a wheel, the source tree, or the installed extension.
-
-    The extension installs the backend beside its scripted modules; the source tree has it beside
-    the module's folder.
-
-    Raises:
-        ImportError: it is nowhere; the extension is not whole.
-    """
-    if importlib.util.find_spec("breastpredict") is not None:
-        return
-    for folder in Path(__file__).resolve().parents:
-        if (folder / "breastpredict" / "__init__.py").is_file():
-            sys.path.append(str(folder))
-            return
-    raise ImportError("the package breastpredict is missing: install the extension again")
+from .backend import RESOURCES
 
 
 def missing_requirements(training: bool = False) -> list[str]:
@@ -47,10 +27,11 @@ def torch_is_installed() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def install_requirements(training: bool = False, ask: bool = True) -> None:
+def install_requirements(requester: str, training: bool = False, ask: bool = True) -> None:
     """Install what is missing. Never called at import or in a headless run.
 
     Args:
+        requester: the module that needs it, for the user.
         training: what training needs too.
         ask: let the user agree first.
 
@@ -72,5 +53,5 @@ def install_requirements(training: bool = False, ask: bool = True) -> None:
             raise RuntimeError("PyTorch was not installed.")
     if missing:
         slicer.packaging.pip_ensure(
-            missing, prompt_install=ask, prompt_restart=ask, requester="HER2Predict"
+            missing, prompt_install=ask, prompt_restart=ask, requester=requester
         )

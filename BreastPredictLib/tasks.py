@@ -42,12 +42,16 @@ class Tasks:
     Nothing here waits, except `finish`: whoever owns it calls `poll` now and then from the thread
     that may touch the scene, and only there callbacks run.
 
+    Args:
+        owner: name of the module, and of the folder.
+        temporary: where the folder is made.
+
     Attributes:
         current: the task under way, or None.
         folder: where images are exchanged; private, as they show patients, and gone with `close`.
     """
 
-    def __init__(self, temporary: str | None = None) -> None:
+    def __init__(self, owner: str, temporary: str | None = None) -> None:
         find_backend()
         from breastpredict.worker import WorkerClient
 
@@ -55,7 +59,7 @@ class Tasks:
         self.current: Task | None = None
         if temporary is not None:
             Path(temporary).mkdir(parents=True, exist_ok=True)
-        self.folder = Path(tempfile.mkdtemp(prefix="HER2Predict-", dir=temporary))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{owner}-", dir=temporary))
 
     def start(
         self,

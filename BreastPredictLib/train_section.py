@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from slicer.i18n import tr as _
 
 if TYPE_CHECKING:
-    from .panel import Panel
+    from .panel import CasePanel
 
 
 class TrainSection:
-    """The section "Train"."""
+    """The section "Train", with ``trainButton`` and ``trainLog``.
 
-    def __init__(self, ui: Any, panel: Panel) -> None:
-        self._ui, self._panel = ui, panel
+    Args:
+        ui: the module's widgets.
+        panel: whose case it is.
+        train: starts the training; called with what to call when it is done or has failed.
+    """
+
+    def __init__(self, ui: Any, panel: CasePanel, train: Callable[..., None]) -> None:
+        self._ui, self._panel, self._start_training = ui, panel, train
         ui.trainButton.connect("clicked()", self._train)
 
     def _train(self) -> None:
@@ -27,7 +34,7 @@ class TrainSection:
             self._ui.trainLog.appendPlainText(_("Done. The new run is chosen for predicting."))
             done()
 
-        self._panel.case.train(trained, failed)
+        self._start_training(trained, failed)
 
     def heard(self, event: dict[str, Any]) -> None:
         """Write a line of progress into the log."""

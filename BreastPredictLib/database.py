@@ -1,0 +1,52 @@
+"""Slicer's DICOM database: what it holds, and putting results into it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import slicer
+
+_WORDS = ("0010,0010", "0010,0020", "0008,0020", "0008,1030")
+"""Name, ID, date and description."""
+
+
+def studies_of(modality: str) -> list[tuple[str, str]]:
+    """UID and words of the studies in the open database that hold series of a modality."""
+    database = slicer.dicomDatabase
+    if database is None or not database.isOpen:
+        return []
+    found = []
+    for patient in database.patients():
+        for study in database.studiesForPatient(patient):
+            series = database.seriesForStudy(study)
+            if modality not in {database.fieldForSeries("Modality", each) for each in series}:
+                continue
+            instances = database.instancesForSeries(series[0], 1)
+            texts = [database.instanceValue(instances[0], tag) for tag in _WORDS if instances]
+            found.append((study, " · ".join(text for text in texts if text) or study))
+    return found
+
+
+def save_to_database(folder: Path) -> int:
+    """Index the DICOM files of a result into the open database, as copies; returns how many.
+
+    Raises:
+        RuntimeError: no database is open, there is no DICOM to save, or it was not taken.
+    """
+    import pydicom
+    from DICOMLib import DICOMUtils
+
+    database = slicer.dicomDatabase
+    if database is None or not database.isOpen:
+        raise RuntimeError("No DICOM database is open: open the DICOM module once.")
+    files = sorted(folder.glob("*.dcm"))
+    if not files:
+        raise RuntimeError("This result has no DICOM files.")
+    # The folder is a temporary one: the database gets its own copies.
+    if not DICOMUtils.importDicom(str(folder), database, copyFiles=True):
+        raise RuntimeError("The DICOM database did not take the files.")
+    for file in files:
+        uid = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[0x00080018])
+        if not database.fileForInstance(str(uid.SOPInstanceUID)):
+            raise RuntimeError(f"The DICOM database did not take {file.name}.")
+    return len(files)
