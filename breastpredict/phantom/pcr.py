@@ -105,7 +105,7 @@ def make_pcr_phantom(
 
 def write_pcr_case(folder: Path, plan: CasePlan) -> tuple[dict[str, str], dict[str, str]]:
     """Render and write one case below ``folder``; its rows of COHORT.csv and truth.csv."""
-    shown = [_write_examination(folder, plan, time) for time in (0, 1)]
+    shown = [write_examination(folder, plan, time) for time in (0, 1)]
     tissue = render_tissue(plan)
     slide, region = _write_slide(folder, plan, tissue)
     row = {
@@ -134,7 +134,7 @@ def write_pcr_case(folder: Path, plan: CasePlan) -> tuple[dict[str, str], dict[s
 
 
 @dataclass(frozen=True)
-class _Examination:
+class Examination:
     """An examination as written.
 
     Attributes:
@@ -150,7 +150,7 @@ class _Examination:
     box: tuple[int, int, int, int] | None
 
 
-def _write_examination(folder: Path, plan: CasePlan, time: int) -> _Examination:
+def write_examination(folder: Path, plan: CasePlan, time: int) -> Examination:
     """Write US-0 or US-1 of a patient and where the tumour is on it."""
     sweep = (-2, 0, 2) if plan.pixels == "frames" else (0,)
     scans = [render_ultrasound(plan, time, frame) for frame in sweep]
@@ -180,7 +180,7 @@ def _write_examination(folder: Path, plan: CasePlan, time: int) -> _Examination:
         roi = "box:" + ",".join(map(str, box))
     else:
         roi = ";".join(_write_masks(folder, name, scan, screen))
-    return _Examination(file.relative_to(folder).as_posix(), roi, scan, screen, box)
+    return Examination(file.relative_to(folder).as_posix(), roi, scan, screen, box)
 
 
 def _write_masks(folder: Path, name: str, scan: RenderedScan, screen: Screen) -> list[str]:
@@ -238,7 +238,7 @@ def _box(mask: NDArray[np.bool_], origin: tuple[int, int]) -> tuple[int, int, in
     return x + int(columns[0]), y + int(rows[0]), x + int(columns[-1]), y + int(rows[-1])
 
 
-def _truth(plan: CasePlan, shown: Sequence[_Examination], tissue: RenderedTissue) -> dict[str, str]:
+def _truth(plan: CasePlan, shown: Sequence[Examination], tissue: RenderedTissue) -> dict[str, str]:
     numbers: dict[str, float] = {
         "change": plan.change,
         "tissue": plan.tissue,
