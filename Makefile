@@ -28,6 +28,7 @@ prove: $(INSTALLED)  ## what is too long for CI; writes Testing/evidence/
 	$(BIN)/python Testing/prove/vit_tiny.py
 	$(BIN)/python Testing/prove/mutations.py
 	$(BIN)/python Testing/prove/coverage.py
+	$(BIN)/python Testing/prove/batch_kills.py
 	$(BIN)/python Testing/prove/icc_coverage.py
 
 $(INSTALLED): pyproject.toml constraints.txt

@@ -426,10 +426,16 @@ def test_a_file_that_is_no_cohort_table_is_named(
 def test_a_cohort_that_is_not_there_or_a_folder_is_named(
     capfd: Capture, case: Path, tiny_run: Path
 ) -> None:
-    for table in (case / "none.csv", case):
-        for more in (("batch", table, "--model", tiny_run), ("train", table)):
-            ended = command(capfd, "her2", *more, "--out", case / "out")
-            refused(ended, "There is no such cohort table", table)
+    """A batch takes a folder of case folders; this is none."""
+    missing, words = case / "none.csv", "There is no such cohort table"
+    for more, said in (
+        (("batch", missing, "--model", tiny_run), words),
+        (("train", missing), words),
+        (("train", case), words),
+        (("batch", case, "--model", tiny_run), "or give a cohort table"),
+    ):
+        ended = command(capfd, "her2", *more, "--out", case / "out")
+        refused(ended, said, more[1])
     assert not (case / "out").exists()
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import runpy
+import os
+import pickle
 import shutil
-import signal
 import subprocess
 import sys
-import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from batch_outputs import outputs_of
 from cli_runs import (
     LESION,
     Ended,
@@ -85,13 +87,13 @@ def uninterrupted(
     original: Path, tiny_run: Path, other_run: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Path]:
     """Results of the whole cohort: by the first model, and by the other one over them."""
-    from breastpredict.study import read_cohort, run_batch
+    from breastpredict.study import Limits, read_cohort, run_batch
 
     folder = tmp_path_factory.mktemp("uninterrupted")
     cases = read_cohort(original)
-    run_batch(cases, tiny_run, folder / "first")
+    run_batch(cases, tiny_run, folder / "first", limits=Limits(workers=0))
     shutil.copytree(folder / "first", folder / "over")
-    run_batch(cases, other_run, folder / "over")
+    run_batch(cases, other_run, folder / "over", limits=Limits(workers=0))
     return {"first": folder / "first", "over": folder / "over"}
 
 
@@ -101,8 +103,10 @@ def done(uninterrupted: dict[str, Path], out: Path) -> Path:
     return Path(shutil.copytree(uninterrupted["first"], out))
 
 
-def batch(capfd: Capture, table: Path, run: Path, out: Path, *more: str) -> Ended:
-    return command(capfd, "her2", "batch", table, "--model", run, "--out", out, "--quiet", *more)
+def batch(capfd: Capture, table: Path, run: Path, out: Path, *more: str, workers: int = 0) -> Ended:
+    """In this process unless there are workers, which take a second to start."""
+    given = ("--model", run, "--out", out, "--quiet", "--workers", str(workers))
+    return command(capfd, "her2", "batch", table, *given, *more)
 
 
 def written(out: Path) -> dict[str, int]:
@@ -135,7 +139,7 @@ def test_a_second_run_does_only_what_is_missing(
     assert (first.code, first.err) == (0, "")
     assert "3 predicted, 0 done already, 0 failed" in first.out
     assert [row["patient_id"] for row in Results(out).predictions()] == PATIENTS[:3]
-    tables = {name: (out / name).read_bytes() for name in ("predictions.csv", ".ledger.csv")}
+    tables = {"predictions.csv": (out / "predictions.csv").read_bytes()}
     before = written(out)
 
     again = batch(capfd, table, tiny_run, out)
@@ -151,7 +155,7 @@ def test_a_second_run_does_only_what_is_missing(
     rows = (out / "predictions.csv").read_text().splitlines(keepends=True)
     (out / "predictions.csv").write_text("".join(rows[:-1]))
     again = batch(capfd, table, tiny_run, out)
-    assert "1 predicted, 2 done already" in again.out and redone(before, out) == 1
+    assert "0 predicted, 3 done already" in again.out and redone(before, out) == 0
     assert (out / "predictions.csv").read_bytes() == tables["predictions.csv"]
 
 
@@ -265,7 +269,8 @@ def test_what_is_shown_names_cases_by_key_only(
 ) -> None:
     for path in phase_files(table.parent / "study0", 2):
         truncate(path)
-    ended = command(capfd, "her2", "batch", table, "--model", tiny_run, "--out", out)
+    given = ("--model", tiny_run, "--out", out, "--workers", "0")
+    ended = command(capfd, "her2", "batch", table, *given)
     shown = ended.out + ended.err
     assert "MRN" not in shown and "batch: 3/3" in shown
     assert key_of(out, PATIENTS[2]) in shown
@@ -280,104 +285,213 @@ def test_only_the_cohort_asked_for_is_predicted(
     assert [row["patient_id"] for row in Results(out).predictions()] == ["MRN-1"]
 
 
-# --- Killed and resumed; and inside Slicer ---
-
-
-def results_of(out: Path) -> dict[str, object]:
-    """Everything of a results folder that two runs must share: all but dates and new UIDs."""
-    found: dict[str, object] = {}
-    for path in files_below(out):
-        name = path.relative_to(out).as_posix()
-        found[name] = None
-        if path.suffix in (".csv", ".png"):
-            found[name] = path.read_bytes()
-        elif path.name == "result.json":
-            result = json.loads(path.read_text())
-            del result["date"]
-            found[name] = result
-    return found
-
-
-@pytest.mark.parametrize("over", [False, True], ids=["into an empty folder", "over old results"])
-def test_a_killed_batch_goes_on_to_the_same_tables(
-    capfd: Capture,
-    original: Path,
-    uninterrupted: dict[str, Path],
-    tiny_run: Path,
-    other_run: Path,
-    out: Path,
-    over: bool,
-) -> None:
-    run = other_run if over else tiny_run
-    if over:
-        shutil.copytree(uninterrupted["first"], out)
-    else:  # the same salt gives the same keys
-        out.mkdir()
-        shutil.copy(uninterrupted["first"] / ".salt", out)
-    old = (out / "predictions.csv").read_bytes() if over else b""
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "breastpredict", "her2", "batch", str(original), "--quiet"),
-            *("--model", str(run), "--out", str(out)),
-        ],
-        env=environment(),
-    )
-
-    def begun() -> bool:
-        """Two cases are done, and the next is being written."""
-        try:
-            rows = (out / "predictions.csv").read_bytes().splitlines()
-        except FileNotFoundError:
-            return False
-        return len(set(rows) - set(old.splitlines())) >= 2 + (not over) and bool(
-            list(out.glob(".part-*-*"))
-        )
-
-    deadline = time.monotonic() + 60
-    while not begun():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    expected = uninterrupted["over" if over else "first"]
-    assert (out / "predictions.csv").read_bytes() != (expected / "predictions.csv").read_bytes()
-
-    ended = batch(capfd, original, run, out)
-    assert ended.code == 0
-    done = int(ended.out.split(" done already")[0].split()[-1])
-    assert 2 <= done < len(PATIENTS)
-    assert results_of(out) == results_of(expected)
-
-
-def test_stopped_between_folder_and_row_no_old_row_passes_for_the_new_folder(
-    capfd: Capture,
-    original: Path,
-    uninterrupted: dict[str, Path],
-    tiny_run: Path,
-    other_run: Path,
-    done: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Ctrl-C at the worst moment of a run with another model, and back to the first one."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Results, "predicted", stop)
-        ended = batch(capfd, original, other_run, done)
-    assert ended.code == 130 and "what is finished is kept" in ended.line
-    assert f"1 predicted, {len(PATIENTS) - 1} done" in batch(capfd, original, tiny_run, done).out
-    assert results_of(done) == results_of(uninterrupted["first"])
+# --- Inside Slicer ---
 
 
 def test_the_script_for_slicer_gives_the_same_files(
     repository: Path, original: Path, uninterrupted: dict[str, Path], tiny_run: Path, out: Path
 ) -> None:
-    """How it ends Slicer is tested in test_slicer_batch_script.py."""
+    """Inside of Slicer its worker processes are PythonSlicer's, as sys.executable is Slicer.
+
+    How it ends Slicer is tested in test_slicer_batch_script.py.
+    """
     out.mkdir()
     shutil.copy(uninterrupted["first"] / ".salt", out)
-    script = runpy.run_path(str(repository / "HER2Predict" / "Scripts" / "batch.py"))
+    program = out.parent / "bin" / "PythonSlicer"
+    program.parent.mkdir()
+    # Slicer's starts the real Python as a process of its own.
+    program.write_text(f'#!/bin/sh\necho "$@" >> "{program}.calls"\n"{sys.executable}" "$@"\n')
+    program.chmod(0o755)
+    script = repository / "HER2Predict" / "Scripts" / "batch.py"
     given = ("--", "batch", original, "--model", tiny_run, "--out", out, "--quiet")
-    assert script["main"]([str(word) for word in given]) == 0
-    assert results_of(out) == results_of(uninterrupted["first"])
+    surroundings = environment()
+    surroundings["PATH"] = f"{program.parent}{os.pathsep}{surroundings['PATH']}"
+    ended = subprocess.run(
+        [sys.executable, str(script), *map(str, given), "--workers", "2"],
+        env=surroundings, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    calls = Path(f"{program}.calls").read_text().splitlines()
+    assert len(calls) == 2 and all("breastpredict.study.batch.child" in call for call in calls)
+    assert outputs_of(out) == outputs_of(uninterrupted["first"])
+
+
+# --- Strings and files from outside ---
+
+
+def test_hostile_identifiers_stay_text_in_the_tables_and_lead_nowhere(
+    capfd: Capture, table: Path, out: Path, tiny_run: Path
+) -> None:
+    hostile = ["../../x", "=cmd|'/c calc'!A0", "<script>alert(1)</script>"]
+    text = table.read_text()
+    for patient, name in zip(PATIENTS, hostile, strict=False):
+        text = text.replace(f"{patient},SITE", f'"{name}","<b>=1+1</b>"')
+    table.write_text(text)
+    before = {path for path in out.parent.rglob("*")}
+    assert batch(capfd, table, tiny_run, out).code == 0
+    new = {path for path in out.parent.rglob("*")} - before
+    assert all(path.is_relative_to(out) for path in new)
+    assert [row["patient_id"] for row in Results(out).predictions()] == hostile
+    raw = (out / "predictions.csv").read_text()
+    assert "\n=cmd" not in raw and "\n'=cmd" in raw
+    for page in out.glob("*/report.html"):
+        assert "alert(1)" not in page.read_text() and "=1+1" not in page.read_text()
+
+
+class Attack:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self._path,))
+
+
+def test_pickled_weights_are_refused_and_not_run(
+    capfd: Capture, table: Path, out: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    """Under the name of safe ones, with the hash that the metadata state."""
+    made = tmp_path / "made"
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    for bundle in (path for path in run.iterdir() if path.is_dir()):
+        weights = bundle / "models" / "model.safetensors"
+        weights.write_bytes(pickle.dumps(Attack(made)))
+        path = bundle / "configs" / "metadata.json"
+        metadata = json.loads(path.read_text())
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+        metadata["breastpredict"]["weights_sha256"] = digest
+        path.write_text(json.dumps(metadata))
+    ended = batch(capfd, table, run, out, workers=1)
+    assert ended.code == 2 and "model.safetensors" in ended.line
+    assert not made.exists() and not out.exists()
+    pickle.loads(pickle.dumps(Attack(made)))
+    assert made.exists()  # it would have
+
+
+def test_an_archive_as_model_or_as_study_is_not_unpacked_beyond_reason(
+    capfd: Capture, table: Path, out: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    bomb = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(4):
+            with archive.open(f"{number}.dcm", "w", force_zip64=True) as member:
+                for _ in range(300):
+                    member.write(bytes(1 << 20))
+    assert bomb.stat().st_size < 2_000_000
+    ended = batch(capfd, table, bomb, out)
+    assert ended.code == 2 and "There is no such run folder" in ended.line and not out.exists()
+    table.write_text(table.read_text().replace("study1,", "../bomb.zip,"))
+    ended = batch(capfd, table, tiny_run, out)
+    assert ended.code == 1 and "2 predicted" in ended.out
+    (failure,) = Results(out).failures()
+    assert failure["patient_id"] == PATIENTS[1] and "bomb.zip" in failure["reason"]
+
+
+def test_links_out_of_a_study_are_not_followed(
+    capfd: Capture, table: Path, out: Path, tiny_run: Path
+) -> None:
+    """A study whose late phases lie behind a link has no phase after contrast."""
+    phases = sorted(path for path in (table.parent / "study1").iterdir() if path.is_dir())
+    for phase in phases[1:]:
+        elsewhere = table.parent / f"elsewhere-{phase.name}"
+        phase.rename(elsewhere)
+        phase.symlink_to(elsewhere)
+    assert batch(capfd, table, tiny_run, out).code == 1
+    assert [row["patient_id"] for row in Results(out).failures()] == [PATIENTS[1]]
+
+
+# --- A folder of case folders ---
+
+
+@pytest.fixture
+def tree(table: Path, tmp_path: Path) -> Path:
+    """The three cases as case folders, one of them a zip archive."""
+    root = tmp_path / "tree"
+    for number, patient in enumerate(PATIENTS[:3]):
+        shutil.copytree(table.parent / f"study{number}", root / patient / "dicom")
+        shutil.copy(table.parent / f"mask{number}.nrrd", root / patient / "tumour.nrrd")
+    shutil.make_archive(str(root / PATIENTS[2] / "study"), "zip", root / PATIENTS[2] / "dicom")
+    shutil.rmtree(root / PATIENTS[2] / "dicom")
+    (root / PATIENTS[0] / ".DS_Store").touch()
+    return root
+
+
+def test_a_folder_of_case_folders_gives_what_its_table_gives(
+    capfd: Capture, tree: Path, table: Path, out: Path, tiny_run: Path, done: Path
+) -> None:
+    ended = batch(capfd, tree, tiny_run, out.parent / "other")
+    assert (ended.code, ended.err) == (0, "") and "3 predicted" in ended.out
+    rows = Results(out.parent / "other").predictions()
+    wanted = Results(done).predictions()[:3]
+    assert [row["patient_id"] for row in rows] == PATIENTS[:3]
+    assert [row["task1_score"] for row in rows] == [row["task1_score"] for row in wanted]
+    again = batch(capfd, tree, tiny_run, out.parent / "other")
+    assert "0 predicted, 3 done already" in again.out
+
+
+def test_case_folders_that_leave_a_choice_are_refused_all_at_once(
+    capfd: Capture, tree: Path, out: Path, tiny_run: Path
+) -> None:
+    shutil.copytree(tree / PATIENTS[0] / "dicom", tree / PATIENTS[0] / "dicom2")
+    shutil.copy(tree / PATIENTS[1] / "tumour.nrrd", tree / PATIENTS[1] / "other.nrrd")
+    (tree / PATIENTS[2] / "tumour.nrrd").unlink()
+    (tree / "empty").mkdir()
+    (tree / "linked").symlink_to(tree / PATIENTS[0])
+    ended = batch(capfd, tree, tiny_run, out)
+    assert ended.code == 2 and not out.exists() and "2 cases cannot be told" not in ended.line
+    assert f"{tree / 'linked'}: is a symbolic link" in ended.line
+    (tree / "linked").unlink()
+    ended = batch(capfd, tree, tiny_run, out)
+    assert ended.code == 2 and not out.exists()
+    for words in (
+        "4 cases cannot be told",
+        f"{PATIENTS[0]}: holds 2 studies (dicom, dicom2)",
+        f"{PATIENTS[1]}: holds 2 masks (other.nrrd, tumour.nrrd)",
+        f"{PATIENTS[2]}: holds 0 masks",
+        "empty: holds 0 studies",
+    ):
+        assert words in ended.line
+    shutil.rmtree(tree)
+    tree.mkdir()
+    assert "holds no case folders" in batch(capfd, tree, tiny_run, out).line
+
+
+# --- What counts as the same ---
+
+
+def test_the_same_study_under_other_names_and_times_is_known_again(
+    capfd: Capture, table: Path, done: Path, tiny_run: Path
+) -> None:
+    """Another export: what it holds counts."""
+    for number, path in enumerate(files_below(table.parent / "study1")):
+        path.rename(path.with_name(f"IM{number:04}"))
+        os.utime(path.with_name(f"IM{number:04}"), (1, 1))
+    before = written(done)
+    assert "0 predicted, 3 done already" in batch(capfd, table, tiny_run, done).out
+    assert redone(before, done) == 0
+
+
+def test_another_study_under_the_same_names_and_of_the_same_size_is_done_anew(
+    capfd: Capture, table: Path, done: Path, tiny_run: Path
+) -> None:
+    here, other = table.parent / "study1", table.parent / "study2"
+    shutil.rmtree(here)
+    shutil.copytree(other, here)
+    shutil.copy(table.parent / "mask2.nrrd", table.parent / "mask1.nrrd")
+    assert "1 predicted, 2 done already" in batch(capfd, table, tiny_run, done).out
+    rows = Results(done).predictions()
+    assert rows[1]["task1_score"] == rows[2]["task1_score"]
+
+
+def test_a_folder_that_a_batch_wrote_takes_single_cases_too(
+    capfd: Capture, table: Path, done: Path, tiny_run: Path
+) -> None:
+    rows = Results(done).predictions()
+    given = ("--segmentation", table.parent / "mask0.nrrd", "--model", tiny_run, "--out", done)
+    ended = command(capfd, "her2", "predict", table.parent / "study0", *given)
+    assert ended.code == 0
+    now = Results(done).predictions()
+    assert now[:-1] == rows and now[-1]["task1_score"] == rows[0]["task1_score"]
+    assert "0 predicted, 3 done already" in batch(capfd, table, tiny_run, done).out
+    assert Results(done).predictions() == now

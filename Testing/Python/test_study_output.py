@@ -210,7 +210,7 @@ def pictures_of(page: str) -> list[NDArray[np.uint8]]:
 def test_every_file_is_there_and_readable_by_others(predicted: Case) -> None:
     assert {path.name for path in predicted.folder.iterdir()} == FILES
     assert sorted(path.name for path in predicted.out.iterdir()) == sorted(
-        [".salt", "predictions.csv", predicted.folder.name]
+        [".ledger.sqlite", ".lock", ".salt", "predictions.csv", predicted.folder.name]
     )
     assert stat.S_IMODE((predicted.out / ".salt").stat().st_mode) == 0o600
     for path in (predicted.folder, *predicted.folder.iterdir()):
@@ -331,7 +331,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in files_below(folder)
-        if path.name != ".salt"
+        if path.name not in (".salt", ".lock", ".ledger.sqlite")
     }
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from breastpredict import RESEARCH_USE_ONLY, __version__
-from breastpredict.cli import demo, her2, look, worker
+from breastpredict.cli import demo, her2, look, pcr, reader, worker
 from breastpredict.errors import BreastPredictError, GateRefusal, reason_of
 
 
@@ -80,12 +80,15 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--debug", action="store_true", help="show tracebacks")
     parser = _Parser(
         prog="breastpredict",
-        description=f"HER2 prediction from breast DCE-MRI. {RESEARCH_USE_ONLY}",
+        description="HER2 from breast DCE-MRI, pCR from serial ultrasound and biopsy. "
+        + RESEARCH_USE_ONLY,
     )
     parser.add_argument("--version", action="version", version=f"BreastPredict {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     demo.add_commands(commands, common)
     look.add_commands(commands, common)
     her2.add_commands(commands, common)
+    pcr.add_commands(commands, common)
+    reader.add_commands(commands, common)
     worker.add_commands(commands, common)
     return parser

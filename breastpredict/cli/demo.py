@@ -33,16 +33,15 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
         "demo", parents=[common], help="the whole way on a synthetic cohort, in minutes"
     )
     demo.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR")
-    demo.add_argument("--cases", type=int, default=240, metavar="N")
+    demo.add_argument("--system", choices=("her2", "pcr", "both"), default="her2")
+    demo.add_argument("--cases", type=int, default=240, metavar="N", help="of each system")
     demo.add_argument("--epochs", type=int, help="of training")
     demo.add_argument("--seed", type=int, default=0)
     demo.set_defaults(run=_demo)
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from breastpredict.her2 import Her2TrainConfig, train_her2
-    from breastpredict.phantom import make_her2_phantom
-    from breastpredict.study import Results, read_cohort, run_batch
+    from breastpredict.cli.demo_pcr import demo_pcr
 
     out: Path = options.out
     if out.exists() and any(out.iterdir()):
@@ -54,6 +53,30 @@ def _demo(options: argparse.Namespace) -> int:
     if options.cases < 60:
         raise InputError("The demonstration needs at least 60 cases", remedy="Raise --cases")
     say(f"{RESEARCH_USE_ONLY} {SYNTHETIC_WARNING}", options.quiet)
+    parts = {"her2": _demo_her2, "pcr": demo_pcr}
+    if options.system == "both":
+        failed = [part(out / system, options) for system, part in parts.items()]
+        write_text(out / "index.html", _both())
+    else:
+        failed = [parts[options.system](out, options)]
+    print((out / "index.html").resolve())
+    return 1 if any(failed) else 0
+
+
+def _both() -> str:
+    """The page that leads to both systems'."""
+    from breastpredict.study.case_output import templates
+
+    page = templates().get_template("demo_both.html.j2")
+    return page.render(note=RESEARCH_USE_ONLY, synthetic_note=SYNTHETIC_WARNING)
+
+
+def _demo_her2(out: Path, options: argparse.Namespace) -> int:
+    """The demonstration of HER2 in a folder; how many cases failed."""
+    from breastpredict.her2 import Her2TrainConfig, train_her2
+    from breastpredict.phantom import make_her2_phantom
+    from breastpredict.study import Results, read_cohort, run_batch
+
     times = {}
     start = time.perf_counter()
     table = make_her2_phantom(
@@ -70,14 +93,16 @@ def _demo(options: argparse.Namespace) -> int:
     start = time.perf_counter()
     external = [case for case in cases if case.split == "external"]
     done = run_batch(
-        external, out / "run", out / "results", progress=Steps("predict", options.quiet)
+        external,
+        out / "run",
+        out / "results",
+        progress=Steps("predict", options.quiet, own_pace=True),
     )
     times["External cohorts predicted"] = time.perf_counter() - start
     evaluation = _evaluation(out, table, times, options)
     page = out / "index.html"
     write_text(page, _page(out, external, Results(out / "results"), times, len(cases), evaluation))
-    print(page.resolve())
-    return 1 if done.failed else 0
+    return done.failed
 
 
 def _evaluation(

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from breastpredict import RESEARCH_USE_ONLY, SYNTHETIC_WARNING
+from breastpredict.cli.evaluation import add_evaluation, evaluation_of
+from breastpredict.cli.limits import add_limits, limits_of
 from breastpredict.cli.progress import Stages, Steps, say
 from breastpredict.errors import InputError
 
@@ -131,38 +133,34 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     predict.add_argument("--json", action="store_true", help="print the result for programs")
     predict.set_defaults(run=_predict)
 
-    batch = tasks.add_parser("batch", parents=[common, model], help="a cohort")
-    batch.add_argument("cohort", type=Path, metavar="COHORT.csv")
+    batch = tasks.add_parser(
+        "batch", parents=[common, model], help="a cohort; again: what is missing, failed or changed"
+    )
+    batch.add_argument(
+        "cohort",
+        type=Path,
+        metavar="COHORT.csv|FOLDER",
+        help="a table; or a folder of case folders, each with the study (a folder or zip archive), "
+        "the mask (a file) and nothing else",
+    )
     batch.add_argument("--cohort", action="append", dest="only", default=[], metavar="NAME")
+    add_limits(batch)
     batch.set_defaults(run=_batch)
 
     evaluate = tasks.add_parser(
         "evaluate", parents=[common], help="a cohort's predictions against its classes: a report"
     )
-    evaluate.add_argument("cohort", type=Path, metavar="COHORT.csv")
-    evaluate.add_argument("--predictions", type=Path, required=True, metavar="OUT")
-    evaluate.add_argument("--out", type=Path, required=True, metavar="REPORT")
-    evaluate.add_argument(
-        "--model", type=Path, metavar="RUN", help="the training run: tells whom the model has seen"
-    )
-    evaluate.add_argument(
-        "--case", action="append", default=[], metavar="ID", help="show this case; repeatable"
-    )
-    evaluate.add_argument("--random-cases", type=int, default=6, metavar="N", help="show so many")
+    add_evaluation(evaluate, model="tells whom the model has seen")
     evaluate.add_argument(
         "--clinical", action="append", default=[], metavar="COLUMN",
         help="a column of the clinical baseline; repeatable",
     )  # fmt: skip
-    evaluate.add_argument("--seed", type=int, default=0)
-    evaluate.add_argument(
-        "--identifiers", action="store_true", help="name cases by patient_id in the report"
-    )
     evaluate.set_defaults(run=_evaluate)
 
 
 def _cohort(options: argparse.Namespace) -> int:
     from breastpredict.files import write_text
-    from breastpredict.her2.train_files import read_split
+    from breastpredict.learning.run_files import read_split
     from breastpredict.study import flow_svg, inclusion_flow, read_cohort
 
     sets = read_split(options.model) if options.model is not None else None
@@ -276,10 +274,12 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _batch(options: argparse.Namespace) -> int:
     from breastpredict.her2 import GATES
-    from breastpredict.study import read_cohort, run_batch
+    from breastpredict.study import read_case_folders, read_cohort, run_batch
 
     GATES.check_overrides(options.override_gate)
-    cases = read_cohort(options.cohort)
+    limits = limits_of(options)
+    read = read_case_folders if options.cohort.is_dir() else read_cohort
+    cases = read(options.cohort)
     if options.only:
         unknown = set(options.only) - {case.cohort for case in cases}
         if unknown:
@@ -294,7 +294,8 @@ def _batch(options: argparse.Namespace) -> int:
         device=options.device,
         explain=None if options.explain == "none" else options.explain,
         override_gates=options.override_gate,
-        progress=Steps("batch", options.quiet),
+        progress=Steps("batch", options.quiet, own_pace=True),
+        limits=limits,
     )
     print(
         f"{done.predicted} predicted, {done.skipped} done already, {done.failed} failed: "
@@ -350,22 +351,7 @@ def _recalibrate(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     from breastpredict.study.evaluation import evaluate_her2_cohort
 
-    if not 0 <= options.random_cases <= 100:
-        raise InputError("--random-cases must lie between 0 and 100")
-    if options.seed < 0:
-        raise InputError("--seed must not be negative")
-    page = evaluate_her2_cohort(
-        options.cohort,
-        options.predictions,
-        options.out,
-        run=options.model,
-        cases=options.case,
-        random_cases=options.random_cases,
-        clinical=options.clinical,
-        identifiers=options.identifiers,
-        seed=options.seed,
-        progress=Steps("evaluate", options.quiet),
-    )
+    page = evaluate_her2_cohort(**evaluation_of(options), clinical=options.clinical)
     print(page.resolve())
     return 0
 

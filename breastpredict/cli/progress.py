@@ -8,6 +8,7 @@ import time
 from tqdm import tqdm
 
 _EVERY_S = 5.0
+_PLAIN_BAR = "{desc}: {percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
 
 class Steps:
@@ -16,11 +17,13 @@ class Steps:
     Args:
         stage: its name.
         quiet: say nothing.
+        own_pace: the lines tell pace and time left themselves.
     """
 
-    def __init__(self, stage: str, quiet: bool) -> None:
+    def __init__(self, stage: str, quiet: bool, own_pace: bool = False) -> None:
         self._stage = stage
         self._quiet = quiet
+        self._format = _PLAIN_BAR if own_pace else None
         self._bar: tqdm[None] | None = None
         self._last = -_EVERY_S
 
@@ -30,7 +33,9 @@ class Steps:
             return
         if sys.stderr.isatty():
             if self._bar is None:
-                self._bar = tqdm(total=total, desc=self._stage, file=sys.stderr)
+                self._bar = tqdm(
+                    total=total, desc=self._stage, file=sys.stderr, bar_format=self._format
+                )
             self._bar.total = total
             self._bar.n = done
             self._bar.set_postfix_str(line, refresh=False)

@@ -18,6 +18,10 @@ _MAXIMUM = 1_000_000  # bytes; a real one has some thousand
 
 def save_baseline(path: Path, baseline: Baseline) -> None:
     """Write a baseline; it holds no patient's row."""
+    parts = [asdict(part) for part in baseline._parts]
+    for part in parts:
+        if not math.isfinite(part["fill"]):
+            part["fill"] = None  # a category has no median: NaN, which JSON does not know
     content = {
         "columns": list(baseline.columns),
         "dropped": dict(baseline.dropped),
@@ -26,14 +30,10 @@ def save_baseline(path: Path, baseline: Baseline) -> None:
         "threshold": baseline.threshold,
         "rows": baseline.rows,
         "positives": baseline.positives,
-        "parts": [asdict(part) for part in baseline._parts],
+        "parts": parts,
         "centre": baseline._centre.tolist(),
         "spread": baseline._spread.tolist(),
     }
-    # A category has no median: NaN, which JSON does not know.
-    for part in content["parts"]:  # type: ignore[union-attr]
-        if isinstance(part, dict) and not math.isfinite(float(part["fill"])):
-            part["fill"] = None
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 

@@ -29,7 +29,7 @@ from breastpredict.dicom import (
 from breastpredict.dicom.write_sc import burn_in
 from breastpredict.errors import GateRefusal
 from breastpredict.files import write_folder
-from breastpredict.her2 import Her2Model, Her2Prediction, PreparedCase
+from breastpredict.her2 import Her2Facts, Her2Model, Her2Prediction, PreparedCase
 from breastpredict.her2.cases import TITLES
 from breastpredict.study.overlay import Pictures, draw
 
@@ -72,7 +72,7 @@ def write_case(folder: Path, prediction: Her2Prediction) -> None:
         else:
             _write_volumes(out, prediction)
         Image.fromarray(burn_in(pictures.overlay, provenance)).save(out / "overlay.png")
-        _write_json(out / "result.json", result)
+        write_json(out / "result.json", result)
         _write_html(out / "report.html", result, _views(pictures, prediction.map_label, provenance))
 
 
@@ -122,7 +122,10 @@ def _write_volumes(out: Path, prediction: Her2Prediction) -> None:
 
 
 def write_refused(
-    folder: Path, refusal: GateRefusal, prepared: PreparedCase | None, model: Her2Model
+    folder: Path,
+    refusal: GateRefusal,
+    prepared: PreparedCase | None,
+    model: Her2Model | Her2Facts,
 ) -> None:
     """Write what there is to say of a refused case: the gate, the reason, and no number.
 
@@ -140,7 +143,7 @@ def write_refused(
         "synthetic_note": SYNTHETIC_WARNING if model.synthetic else "",
         "weights_sha256": model.weights,
     }
-    result = {**(_result(prepared) if prepared is not None else _common()), **result}
+    result = {**(_result(prepared) if prepared is not None else common()), **result}
     with write_folder(folder) as out:
         views: Views = []
         if prepared is not None:
@@ -158,11 +161,12 @@ def write_refused(
                     refusal=refusal.reason,
                     slice_index=prepared.slice.index,
                 )
-        _write_json(out / "result.json", result)
+        write_json(out / "result.json", result)
         _write_html(out / "report.html", result, views)
 
 
-def _common() -> dict[str, Any]:
+def common() -> dict[str, Any]:
+    """What stands in every result: the note, the software and the date."""
     return {
         "note": RESEARCH_USE_ONLY,
         "software": f"BreastPredict {__version__}",
@@ -174,7 +178,7 @@ def _result(prepared: PreparedCase) -> dict[str, Any]:
     """What is known before any prediction. No identifiers: UIDs are identifiers too."""
     acquisition, phase = prepared.acquisition, prepared.phase
     return {
-        **_common(),
+        **common(),
         "source": prepared.study.source,
         "no_dicom": "" if phase.is_dicom else f"No DICOM results were written. {NO_DICOM}.",
         "laterality": acquisition.laterality,
@@ -249,7 +253,8 @@ def _numbers(prediction: Her2Prediction) -> dict[str, Any]:
     }
 
 
-def _write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
+    """Write plain values; one that is not finite is an error."""
     path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 

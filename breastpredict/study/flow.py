@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from breastpredict.her2 import CLASSES, Her2Case
+from breastpredict.learning.site import SitePatient
 from breastpredict.study.case_output import templates
 
 INDETERMINATE = "IHC 2+ without ISH: indeterminate"
 NO_MASK = "no tumour mask"
+
+_Case = TypeVar("_Case", bound=SitePatient)
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class CohortFlow:
         cohort: its name.
         patients: rows of the table.
         excluded: reason → patients that cannot be used; the first that holds counts.
-        classes: HER2 class → patients of the rest.
+        classes: class → patients of the rest.
         sets: set of a training ("train", "tuning", "validation", "external") → patients of the
             rest; empty where nothing was trained.
         failed: reason → patients of the rest that could not be predicted or were refused.
@@ -50,19 +53,40 @@ def inclusion_flow(
     sets: Mapping[str, str] | None = None,
     failed: Mapping[str, str] | None = None,
 ) -> list[CohortFlow]:
-    """Count the flow of every cohort, in the order of the table.
+    """Count the flow of every cohort of HER2, in the order of the table.
 
     Args:
         cases: the cohort table.
         sets: patient → set, as a run's split.csv says.
         failed: patient → reason, of a batch's failures.csv.
     """
+    return count_flow(cases, _exclusion, lambda case: str(case.her2), CLASSES, sets, failed)
+
+
+def count_flow(
+    cases: Sequence[_Case],
+    exclusion: Callable[[_Case], str],
+    class_of: Callable[[_Case], str],
+    names: Sequence[str],
+    sets: Mapping[str, str] | None = None,
+    failed: Mapping[str, str] | None = None,
+) -> list[CohortFlow]:
+    """Count the flow of every cohort, in the order of the table.
+
+    Args:
+        cases: the cohort table.
+        exclusion: why a case cannot be used, or "".
+        class_of: class of a case that can.
+        names: every class.
+        sets: patient → set, as a run's split.csv says.
+        failed: patient → reason, of a batch's failures.csv.
+    """
     flows = []
     for cohort in dict.fromkeys(case.cohort for case in cases):
         members = [case for case in cases if case.cohort == cohort]
-        excluded = Counter(filter(None, map(_exclusion, members)))
-        rest = [case for case in members if not _exclusion(case)]
-        classes = Counter(str(case.her2) for case in rest)
+        excluded = Counter(filter(None, map(exclusion, members)))
+        rest = [case for case in members if not exclusion(case)]
+        classes = Counter(map(class_of, rest))
         into = Counter(_set(case, sets) for case in rest) if sets else Counter[str]()
         reasons = failed or {}
         lost = Counter(reasons[c.patient_id] for c in rest if c.patient_id in reasons)
@@ -71,7 +95,7 @@ def inclusion_flow(
                 cohort=cohort,
                 patients=len(members),
                 excluded=dict(excluded),
-                classes={name: classes[name] for name in CLASSES},
+                classes={name: classes[name] for name in names},
                 sets=dict(into),
                 failed=dict(lost) if failed else {},
             )
@@ -79,9 +103,14 @@ def inclusion_flow(
     return flows
 
 
-def flow_svg(flows: Sequence[CohortFlow]) -> str:
-    """The diagram as SVG, one column a cohort; texts are escaped and broken to fit."""
-    columns = [_boxes(flow) for flow in flows]
+def flow_svg(flows: Sequence[CohortFlow], prefix: str = "HER2-") -> str:
+    """The diagram as SVG, one column a cohort; texts are escaped and broken to fit.
+
+    Args:
+        flows: the cohorts.
+        prefix: of the names of the classes.
+    """
+    columns = [_boxes(flow, prefix) for flow in flows]
     rows = max(len(column) for column in columns)
     heights = [
         max((len(column[row]["lines"]) for column in columns if row < len(column)), default=1)
@@ -122,16 +151,16 @@ def _exclusion(case: Her2Case) -> str:
     return "" if case.segmentation is not None else NO_MASK
 
 
-def _set(case: Her2Case, sets: Mapping[str, str]) -> str:
+def _set(case: SitePatient, sets: Mapping[str, str]) -> str:
     return sets.get(case.patient_id) or (case.split or "not in the run")
 
 
-def _boxes(flow: CohortFlow) -> list[dict[str, Any]]:
+def _boxes(flow: CohortFlow, prefix: str) -> list[dict[str, Any]]:
     """Boxes from top to bottom: all, excluded (aside), included, sets, failed (aside)."""
     boxes = [_box(flow.cohort, {"patients": flow.patients})]
     if flow.excluded:
         boxes.append(_box("Excluded", flow.excluded, aside=True))
-    counts = {f"HER2-{name}": number for name, number in flow.classes.items()}
+    counts = {f"{prefix}{name}": number for name, number in flow.classes.items()}
     boxes.append(_box(f"Included: {flow.included}", counts))
     if flow.sets:
         boxes.append(_box("Sets", flow.sets))

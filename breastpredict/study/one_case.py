@@ -11,8 +11,8 @@ from breastpredict.dicom import Study
 from breastpredict.errors import GateRefusal
 from breastpredict.her2 import Her2Model, Her2Prediction, PreparedCase
 from breastpredict.her2.predict import Explain
-from breastpredict.study.batch import prediction_row
 from breastpredict.study.case_output import write_case, write_refused
+from breastpredict.study.her2_batch import prediction_row
 from breastpredict.study.results import Results
 
 Progress = Callable[[int, int, str], None]
@@ -52,13 +52,16 @@ def predict_case(
         prediction = model.predict(prepared, explain, override_gates)
     except GateRefusal as refusal:
         results, key = _place(case, out, reading, prepared)
-        write_refused(results.folder / key, refusal, prepared, model)
-        results.failed(key, {"stage": f"gate {refusal.gate}", "reason": refusal.reason})
+        with results.opened() as ledger:
+            write_refused(results.folder / key, refusal, prepared, model)
+            row = {"stage": f"gate {refusal.gate}", "reason": refusal.reason}
+            ledger.record(key, "failed", row)
         raise
     say(2, 3, "writing")
     results, key = _place(case, out, reading, prepared)
-    write_case(results.folder / key, prediction)
-    results.predicted(key, prediction_row(prediction))
+    with results.opened() as ledger:
+        write_case(results.folder / key, prediction)
+        ledger.record(key, "predicted", prediction_row(prediction))
     say(3, 3, "done")
     return results.folder / key, prediction
 

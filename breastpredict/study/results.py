@@ -1,6 +1,7 @@
 """The tables of a results folder: predictions.csv and failures.csv, and the keys of its cases.
 
-A hidden ledger says what each prediction was made from; a second run compares it.
+A hidden ledger holds what they say and what each prediction was made from; the tables are written
+from it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import io
 import os
 import secrets
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from breastpredict.errors import InputError
-from breastpredict.files import write_text
+from breastpredict.files import write_atomic
+from breastpredict.study.ledger import Ledger, Status
+from breastpredict.study.lock import FolderLock
 
 PREDICTIONS = (
     "patient_id case_key cohort p_zero p_low p_positive predicted_class task1_score "
@@ -24,7 +28,7 @@ PREDICTIONS = (
     "overrides note"
 ).split()
 FAILURES = "patient_id case_key cohort stage reason".split()
-LEDGER = "case_key made_from".split()
+_TABLES: dict[str, Status] = {"predictions.csv": "predicted", "failures.csv": "failed"}
 _SALT_BYTES = 32
 # What spreadsheets take for the start of a formula (OWASP, CSV injection), and the mark itself.
 _ARMED = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
@@ -33,15 +37,26 @@ _ARMED = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
 class Results:
     """A results folder.
 
-    Rows are kept by case key, so a case that is run again replaces its row, in its place. Tables
-    are rewritten whole and renamed.
+    A case that is run again replaces its row, in its place. Tables are rewritten whole and renamed.
+
+    Args:
+        folder: made where there is none.
+        system: whose results.
+        columns: of predictions.csv.
 
     Raises:
         InputError: the folder cannot be written, or its salt is damaged.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        system: str = "her2",
+        columns: Sequence[str] = PREDICTIONS,
+    ) -> None:
         self.folder = Path(folder)
+        self._system = system
+        self._columns = {"predictions.csv": list(columns), "failures.csv": FAILURES}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._salt = _salt(self.folder / ".salt")
@@ -55,58 +70,81 @@ class Results:
 
         Without the salt nobody can tell which patient a key stands for by trying identifiers.
         """
-        text = "\0".join(identity).encode("utf-8", "surrogatepass")  # file names may be no UTF-8
-        return hashlib.blake2b(text, key=self._salt, digest_size=8).hexdigest()
+        return salted_key(self._salt, *identity)
 
-    def begin(self, key: str) -> None:
-        """The case is about to be run: until `predicted`, what is there of it does not count."""
-        self._enter(key, "")
+    @contextmanager
+    def opened(self, task: str = "case") -> Iterator[Ledger]:
+        """The ledger, while no other process may write here; the tables follow it at the end.
 
-    def predicted(self, key: str, row: Mapping[str, Any], made_from: str = "") -> None:
-        """Record a prediction; a failure of the same case is forgotten.
+        They do so where the block raises, too. Where the disk is full or gone, the tables stay
+        behind, and the next run brings them up to date.
 
         Args:
-            key: the case's.
-            row: of predictions.csv.
-            made_from: what the prediction depends on, in any form; see `done`.
+            task: "batch" or "case"; see `FolderLock`.
+
+        Raises:
+            InputError: another run writes here, or a table was not made by BreastPredict.
         """
-        _update(self.folder / "predictions.csv", PREDICTIONS, key, {**row, "case_key": key})
-        _update(self.folder / "failures.csv", FAILURES, key, None)
-        if made_from:  # last: a run killed before this does the case again
-            self._enter(key, made_from)
+        with FolderLock(self.folder, task):
+            old = [(status, row) for name, status in _TABLES.items() for row in self._rows(name)]
+            ledger = Ledger(self.folder / ".ledger.sqlite", self._system, old)
+            try:
+                try:
+                    yield ledger
+                except BaseException:
+                    with suppress(OSError, InputError):
+                        self.write_tables(ledger)
+                    raise
+                self.write_tables(ledger)
+            finally:
+                ledger.close()
+
+    def write_tables(self, ledger: Ledger) -> None:
+        """Write both tables as the ledger has them; one that says it already is left alone."""
+        ledger.check()
+        for name, status in _TABLES.items():
+            path, columns = self.folder / name, self._columns[name]
+            if not path.is_file() and next(ledger.rows(status), None) is None:
+                continue
+            if not _says(path, csv_lines(columns, ledger.rows(status))):
+                with (
+                    write_atomic(path) as temporary,
+                    open(temporary, "w", encoding="utf-8", newline="\n") as file,
+                ):
+                    file.writelines(csv_lines(columns, ledger.rows(status)))
+
+    def predicted(self, key: str, row: Mapping[str, Any]) -> None:
+        """Record a prediction; a failure of the same case is forgotten."""
+        with self.opened() as ledger:
+            ledger.record(key, "predicted", row)
 
     def failed(self, key: str, row: Mapping[str, Any]) -> None:
         """Record a failure; a prediction of the same case is forgotten."""
-        _update(self.folder / "failures.csv", FAILURES, key, {**row, "case_key": key})
-        _update(self.folder / "predictions.csv", PREDICTIONS, key, None)
-
-    def done(self) -> dict[str, str]:
-        """Case key → what it was made from, of every case whose row and folder are there."""
-        rows = {row["case_key"] for row in self.predictions()}
-        return {
-            entry["case_key"]: entry["made_from"]
-            for entry in _read(self.folder / ".ledger.csv", LEDGER)
-            if entry["case_key"] in rows
-            and (self.folder / entry["case_key"] / "result.json").is_file()
-        }
+        with self.opened() as ledger:
+            ledger.record(key, "failed", row)
 
     def predictions(self) -> list[dict[str, str]]:
         """The rows of predictions.csv."""
-        return _read(self.folder / "predictions.csv", PREDICTIONS)
+        return self._rows("predictions.csv")
 
     def failures(self) -> list[dict[str, str]]:
         """The rows of failures.csv."""
-        return _read(self.folder / "failures.csv", FAILURES)
+        return self._rows("failures.csv")
 
-    def _enter(self, key: str, made_from: str) -> None:
-        entry = {"case_key": key, "made_from": made_from}
-        _update(self.folder / ".ledger.csv", LEDGER, key, entry)
+    def _rows(self, name: str) -> list[dict[str, str]]:
+        return _read(self.folder / name, self._columns[name])
 
 
 def read_results(
     folder: str | os.PathLike[str],
+    system: str = "her2",
+    columns: Sequence[str] = PREDICTIONS,
 ) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """The rows of predictions.csv and of failures.csv of a folder that is only read.
+
+    Args:
+        folder: the results folder.
+        system, columns: as in `Results`.
 
     Raises:
         InputError: no such folder, neither table in it, or a table that was changed.
@@ -115,9 +153,9 @@ def read_results(
     tables = [path / "predictions.csv", path / "failures.csv"]
     if not any(table.is_file() for table in tables):
         raise InputError(
-            "The folder holds no predictions", path=path, remedy="Make them with: her2 batch"
+            "The folder holds no predictions", path=path, remedy=f"Make them with: {system} batch"
         )
-    return _read(tables[0], PREDICTIONS), _read(tables[1], FAILURES)
+    return _read(tables[0], list(columns)), _read(tables[1], FAILURES)
 
 
 def safe_cell(value: Any) -> str:
@@ -135,14 +173,32 @@ def plain_cell(cell: str) -> str:
 
 def csv_text(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """Rows as CSV text, formulae disarmed."""
+    return "".join(csv_lines(columns, rows))
+
+
+def csv_lines(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The rows of a CSV text, one after the other, its head first; formulae disarmed."""
     names = list(columns)
-    lines = []
-    for cells in (names, *([safe_cell(row.get(name)) for name in names] for row in rows)):
-        out = io.StringIO()
-        # With CR in the terminator the writer quotes a cell that holds one; our lines end in LF.
-        csv.writer(out, lineterminator="\r\n").writerow(cells)
-        lines.append(out.getvalue()[:-2] + "\n")
-    return "".join(lines)
+    yield _line(names)
+    for row in rows:
+        yield _line([safe_cell(row.get(name)) for name in names])
+
+
+def _line(cells: Sequence[str]) -> str:
+    out = io.StringIO()
+    # With CR in the terminator the writer quotes a cell that holds one; our lines end in LF.
+    csv.writer(out, lineterminator="\r\n").writerow(cells)
+    return out.getvalue()[:-2] + "\n"
+
+
+def _says(path: Path, lines: Iterable[str]) -> bool:
+    """Whether the file holds these lines and no more."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return all(file.read(len(text)) == text for text in map(str.encode, lines)) and (
+            not file.read(1)
+        )
 
 
 def _is_number(text: str) -> bool:
@@ -151,22 +207,6 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _update(path: Path, columns: list[str], key: str, row: Mapping[str, Any] | None) -> None:
-    """Put the row in the place of the one with its key, or at the end; None takes it out."""
-    old = _read(path, columns)
-    rows: list[Mapping[str, Any]] = []
-    for known in old:
-        if known["case_key"] != key:
-            rows.append(known)
-        elif row is not None:
-            rows.append(row)
-            row = None
-    if row is not None:
-        rows.append(row)
-    if rows != old:
-        write_text(path, csv_text(columns, rows))
 
 
 def _read(path: Path, columns: list[str]) -> list[dict[str, str]]:
@@ -184,6 +224,12 @@ def _read(path: Path, columns: list[str]) -> list[dict[str, str]]:
             remedy="Choose another results folder, or take the table out of it",
         ) from error
     return [dict(zip(columns, map(plain_cell, row), strict=True)) for row in rows]
+
+
+def salted_key(salt: bytes, *identity: str) -> str:
+    """A hash of texts, 16 hex digits, safe as a file name."""
+    text = "\0".join(identity).encode("utf-8", "surrogatepass")  # file names may be no UTF-8
+    return hashlib.blake2b(text, key=salt, digest_size=8).hexdigest()
 
 
 def _salt(path: Path) -> bytes:
