@@ -47,13 +47,14 @@ LARGE = (
 
 @dataclass(frozen=True)
 class Cohort:
-    """The files, and what is in them."""
+    """The files, and what is in them; ``columns`` are those of predictions.csv."""
 
     table: Path
     predictions: Path
     rows: list[dict[str, Any]]
     predicted: list[dict[str, Any]]
     failures: list[dict[str, Any]]
+    columns: Sequence[str] = tuple(PREDICTIONS)
 
     def write(self) -> None:
         """Write the tables anew, after a change."""
@@ -61,7 +62,7 @@ class Cohort:
             writer = csv.DictWriter(file, list(self.rows[0]))
             writer.writeheader()
             writer.writerows(self.rows)
-        text = csv_text(PREDICTIONS, self.predicted)
+        text = csv_text(self.columns, self.predicted)
         (self.predictions / "predictions.csv").write_text(text, "utf-8")
         text = csv_text(FAILURES, self.failures)
         (self.predictions / "failures.csv").write_text(text, "utf-8")

@@ -1,4 +1,4 @@
-"""``breastpredict her2 train | crops | predict | batch | recalibrate``."""
+"""``breastpredict her2 train | crops | predict | batch | review | recalibrate``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from breastpredict import RESEARCH_USE_ONLY, SYNTHETIC_WARNING
 from breastpredict.cli.evaluation import add_evaluation, evaluation_of
 from breastpredict.cli.limits import add_limits, limits_of
 from breastpredict.cli.progress import Stages, Steps, say
+from breastpredict.cli.review import add_review
 from breastpredict.errors import InputError
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     batch.add_argument("--cohort", action="append", dest="only", default=[], metavar="NAME")
     add_limits(batch)
     batch.set_defaults(run=_batch)
+    add_review(tasks, common, "her2")
 
     evaluate = tasks.add_parser(
         "evaluate", parents=[common], help="a cohort's predictions against its classes: a report"

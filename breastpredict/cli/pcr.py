@@ -1,4 +1,4 @@
-"""``breastpredict pcr cohort | train | predict | batch | recalibrate | evaluate | describe``."""
+"""``breastpredict pcr cohort | train | predict | batch | review | recalibrate | evaluate | ...``."""
 
 from __future__ import annotations
 
@@ -11,18 +11,12 @@ from breastpredict import RESEARCH_USE_ONLY, SYNTHETIC_WARNING
 from breastpredict.cli import pcr_describe, pcr_evaluate
 from breastpredict.cli.limits import add_limits, limits_of
 from breastpredict.cli.progress import Stages, Steps, say
+from breastpredict.cli.review import add_review
 from breastpredict.errors import InputError
 from breastpredict.models.pcr_network import PCR_PRESETS, PCR_VARIANTS
 
 if TYPE_CHECKING:
-    from breastpredict.pcr import MapMethod, PcrCase, UltrasoundSource
-
-_EXPLAIN: dict[str, tuple[MapMethod, ...]] = {
-    "both": ("gradcam", "occlusion"),
-    "gradcam": ("gradcam",),
-    "occlusion": ("occlusion",),
-    "none": (),
-}
+    from breastpredict.pcr import PcrCase
 
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -43,7 +37,9 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--variant", metavar="NAME", help="of the run; else the one that takes the most of a case"
     )
-    model.add_argument("--explain", choices=_EXPLAIN, default="both")
+    model.add_argument(
+        "--explain", choices=("both", "gradcam", "occlusion", "none"), default="both"
+    )
     model.add_argument("--override-gate", action="append", default=[], metavar="NAME")
     model.add_argument("--device", default="cpu", metavar="auto|cpu|cuda|...")
 
@@ -54,6 +50,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     batch.add_argument("--cohort", action="append", dest="only", default=[], metavar="NAME")
     add_limits(batch)
     batch.set_defaults(run=_batch)
+    add_review(tasks, common, "pcr")
 
     recalibrate = tasks.add_parser(
         "recalibrate", parents=[common], help="fit a run's output to local patients"
@@ -219,7 +216,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from breastpredict.pcr import PcrModel
+    from breastpredict.pcr import EXPLANATIONS, PcrModel
     from breastpredict.pcr.gates import GATES
     from breastpredict.study.pcr_batch import predict_pcr_case
 
@@ -230,7 +227,7 @@ def _predict(options: argparse.Namespace) -> int:
         PcrModel.load(options.model, options.device),
         options.out,
         variant=options.variant,
-        explain=_EXPLAIN[options.explain],
+        explain=EXPLANATIONS[options.explain],
         override_gates=options.override_gate,
     )
     if options.json:
@@ -272,51 +269,22 @@ def _case_of_table(options: argparse.Namespace) -> PcrCase:
 
 
 def _case_of_options(options: argparse.Namespace) -> PcrCase:
-    from breastpredict.pcr import PcrCase, PcrClinical, parse_roi
+    from breastpredict.pcr import case_of
 
-    def source(time: str) -> UltrasoundSource | None:
-        from breastpredict.pcr import UltrasoundSource
-
-        path, roi = getattr(options, time), getattr(options, f"{time}_roi")
-        if path is None:
-            return None
-        if roi is None:
+    for time in ("us0", "us1"):
+        if getattr(options, time) is not None and getattr(options, f"{time}_roi") is None:
             raise InputError(
                 f"Where the tumour is on --{time} is not given", remedy=f"Give --{time}-roi"
             )
-        return UltrasoundSource(
-            path,
-            parse_roi(roi),
-            getattr(options, f"{time}_frame"),
-            getattr(options, f"{time}_region"),
-            getattr(options, f"{time}_date"),
-        )
-
-    return PcrCase(
-        patient_id="",
-        us0=source("us0"),
-        us1=source("us1"),
-        pathology=options.pathology,
-        pathology_region=_rectangle(options.pathology_region),
-        pathology_mpp=options.mpp,
-        clinical=PcrClinical.parse(options.subtype, options.er, options.ki67, options.regimen),
-        laterality=options.laterality,
-    )
-
-
-def _rectangle(text: str | None) -> tuple[int, int, int, int] | None:
-    if text is None:
-        return None
-    try:
-        x, y, width, height = (int(part) for part in text.split(","))
-    except ValueError as error:
-        raise InputError(
-            f"--pathology-region takes x,y,width,height in whole pixels, not {text!r}"
-        ) from error
-    return x, y, width, height
+    times = [f"us{n}{what}" for n in (0, 1) for what in ("", "_roi", "_frame", "_region", "_date")]
+    named = ("pathology", "pathology_region", "subtype", "er", "ki67", "regimen", "laterality")
+    given = {name: getattr(options, name) for name in (*times, *named)}
+    given["pathology_mpp"] = options.mpp
+    return case_of({name: str(value) for name, value in given.items() if value is not None})
 
 
 def _batch(options: argparse.Namespace) -> int:
+    from breastpredict.pcr import EXPLANATIONS
     from breastpredict.pcr.gates import GATES
     from breastpredict.study import read_pcr_cohort
     from breastpredict.study.pcr_batch import run_pcr_batch
@@ -336,7 +304,7 @@ def _batch(options: argparse.Namespace) -> int:
         options.out,
         device=options.device,
         variant=options.variant,
-        explain=_EXPLAIN[options.explain],
+        explain=EXPLANATIONS[options.explain],
         override_gates=options.override_gate,
         progress=Steps("batch", options.quiet, own_pace=True),
         limits=limits_of(options),

@@ -6,7 +6,13 @@ from breastpredict.reader.exchange import Imported, assign, import_readings
 from breastpredict.reader.plan import MODES, Plan, PlannedCase, open_plan
 from breastpredict.reader.planning import Planned, make_plan
 from breastpredict.reader.readings import Reading, Readings, read_all
-from breastpredict.reader.session import CaseToRead, ReaderSession, Unfinished, sign_in
+from breastpredict.reader.session import (
+    CaseToRead,
+    ReaderSession,
+    Unfinished,
+    WashoutError,
+    sign_in,
+)
 
 __all__ = [
     "MODES",
@@ -19,6 +25,7 @@ __all__ = [
     "Reading",
     "Readings",
     "Unfinished",
+    "WashoutError",
     "assign",
     "import_readings",
     "make_plan",

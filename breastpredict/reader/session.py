@@ -78,6 +78,10 @@ class CaseToRead:
         return self.case.key
 
 
+class WashoutError(InputError):
+    """The wash-out between a reader's sessions is not over."""
+
+
 def washout_ends(plan: Plan, reader: str, session: int) -> datetime | None:
     """When a reader's session may start; None for a first one.
 
@@ -117,7 +121,8 @@ def sign_in(
         clock: tells the time, with time zone.
 
     Raises:
-        InputError: an unknown reader, a session that is finished, or the wash-out is not over.
+        WashoutError: the wash-out is not over.
+        InputError: an unknown reader, or a session that is finished.
     """
     now = clock or (lambda: datetime.now().astimezone())
     if session is None and plan.assigned is not None:
@@ -137,7 +142,7 @@ def sign_in(
     reason = " ".join(washout_override.split())
     if early and not reason:
         assert ends is not None
-        raise InputError(
+        raise WashoutError(
             f"The wash-out of reader {reader} ends on {ends:%Y-%m-%d %H:%M}; session {session} "
             "must not start before",
             remedy="Wait, or give the coordinator's reason for an override, which is recorded",

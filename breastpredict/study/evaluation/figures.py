@@ -1,70 +1,66 @@
-"""Figures of an evaluation, one panel a cohort. Matplotlib is imported only when drawing.
-
-Colours are those of Okabe & Ito (Color Universal Design, 2008), and no two curves differ in colour
-alone. Letters are drawn as outlines, so a figure looks the same wherever it is opened.
-"""
+"""Figures of an evaluation, one panel a cohort. No two curves differ in colour alone."""
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from textwrap import shorten, wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from breastpredict.errors import InputError
 from breastpredict.learning.evaluation import CohortResult, MarkerResult, OrderedResult
-from breastpredict.stats import Estimate, SubgroupRow
+from breastpredict.stats import SubgroupRow
+from breastpredict.study.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    Drawing,
+    drawn,
+    new_figure,
+    title,
+    words,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-_BLUE, _VERMILION, _GREEN, _PURPLE, _GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#555555"
-_STYLES = ((_BLUE, "-"), (_VERMILION, "--"), (_GREEN, "-."), (_PURPLE, ":"))
-"""Of the markers, in their order."""
-_CLASS_STYLES = ((_VERMILION, "--", "s"), (_BLUE, "-", "o"))
+_STYLES: tuple[tuple[str, Any], ...] = (
+    (BLUE, "-"),
+    (VERMILION, "--"),
+    (GREEN, "-."),
+    (PURPLE, ":"),
+    (ORANGE, (0, (8, 2))),
+    (SKY, (0, (3, 1, 1, 1, 1, 1))),
+    (GREY, (0, (1, 3))),
+    ("black", (0, (8, 2, 1, 2))),
+)
+"""Of the markers, in their order: colour and dashes."""
+_CLASS_STYLES = ((VERMILION, "--", "s"), (BLUE, "-", "o"))
 """Of the negative and the positive class."""
 _PANEL = (3.65, 3.1)  # inches; three stand side by side on a page
 _COLUMNS = 3
-_TITLE = 34  # letters of a title's line
 _DOTS = 80  # so many cases and fewer are drawn one by one
-_PNG_DPI = 150
 _BELOW = 0.42  # inches from the axes down to the legend: ticks and label stand between
-_PAD = 0.12  # inches around each panel: the layout is found in one pass and may err by a few pixels
-_SETTINGS: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib
-    "font.size": 9.5,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.fontsize": 8.5,
-    "legend.frameon": False,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "breastpredict",  # the same figure is the same file
-    "text.parse_math": False,  # a cohort's name may hold a $
-}
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A figure as files."""
+def roc(cohorts: Sequence[CohortResult], names: Sequence[str], *, height: float = 4.2) -> Drawing:
+    """ROC curves of the named markers, the model's with its band and its operating point.
 
-    svg: str
-    png: bytes
-
-
-def roc(cohorts: Sequence[CohortResult], names: Sequence[str]) -> Drawing:
-    """ROC curves of the named markers, the model's with its band and its operating point."""
+    Args:
+        cohorts: a panel each.
+        names: of the markers.
+        height: of a panel in inches; many names need more room below the curves.
+    """
 
     def panel(axes: Axes, cohort: CohortResult) -> None:
         axes.plot([0, 1], [0, 1], color="#AAAAAA", linewidth=0.8)
@@ -77,8 +73,8 @@ def roc(cohorts: Sequence[CohortResult], names: Sequence[str]) -> Drawing:
                     band.false_positive_rate, band.low, band.high, color=colour, alpha=0.15, lw=0
                 )
             false, true, _ = marker.roc
-            label = f"{marker.marker}: {_words(marker.auc)}"
-            axes.plot(false, true, line, color=colour, linewidth=1.7, label=label)
+            label = f"{marker.marker}: {words(marker.auc)}"
+            axes.plot(false, true, linestyle=line, color=colour, linewidth=1.7, label=label)
             if marker.metrics is not None:
                 axes.plot(
                     1 - marker.metrics.specificity.value,
@@ -93,7 +89,7 @@ def roc(cohorts: Sequence[CohortResult], names: Sequence[str]) -> Drawing:
         axes.set_ylabel("Sensitivity")
         _legend(axes)
 
-    return _panels(cohorts, panel, height=4.2)
+    return _panels(cohorts, panel, height=height)
 
 
 def confusion(cohorts: Sequence[CohortResult], negative: str, positive: str) -> Drawing:
@@ -135,8 +131,8 @@ def calibration(cohorts: Sequence[CohortResult]) -> Drawing:
             found.observed,
             yerr=sides,
             fmt="o-",
-            color=_BLUE,
-            ecolor=_BLUE,
+            color=BLUE,
+            ecolor=BLUE,
             elinewidth=0.8,
             capsize=2,
             markersize=4,
@@ -145,8 +141,8 @@ def calibration(cohorts: Sequence[CohortResult]) -> Drawing:
         _unit(axes)
         axes.set_xlabel(
             "Predicted probability\n"
-            f"intercept {_words(found.intercept, 2)}\nslope {_words(found.slope, 2)}\n"
-            f"Brier {_words(found.brier)}"
+            f"intercept {words(found.intercept, 2)}\nslope {words(found.slope, 2)}\n"
+            f"Brier {words(found.brier)}"
         )
         axes.set_ylabel("Observed share")
 
@@ -169,7 +165,14 @@ def decision(cohorts: Sequence[CohortResult], names: Sequence[str]) -> Drawing:
                 top = max(top, float(curve.all.max()))
                 first = False
             top = max(top, float(curve.model.max()))
-            axes.plot(curve.threshold, curve.model, line, color=colour, lw=1.7, label=marker.marker)
+            axes.plot(
+                curve.threshold,
+                curve.model,
+                linestyle=line,
+                color=colour,
+                lw=1.7,
+                label=marker.marker,
+            )
         if first:
             _nothing(axes, "no probability, or one class only")
             return
@@ -246,7 +249,7 @@ def subgroups(found: Mapping[str, Sequence[SubgroupRow]]) -> Drawing:
     for variable, members in found.items():
         rows.append((variable, None))
         rows += [("   " + _short(str(row.group)), row) for row in members]
-    with _figure((7.4, 0.9 + 0.32 * len(rows))) as figure:
+    with new_figure((7.4, 0.9 + 0.32 * len(rows))) as figure:
         axes = figure.add_subplot()
         axes.axvline(0.5, color="#AAAAAA", linewidth=0.8)
         ticks = []
@@ -256,9 +259,9 @@ def subgroups(found: Mapping[str, Sequence[SubgroupRow]]) -> Drawing:
                 continue
             ticks.append(f"{name}  (n = {row.n}, {row.events} positive)")
             if math.isfinite(row.auc.value):
-                axes.plot([row.auc.low, row.auc.high], [place, place], color=_BLUE, linewidth=1.5)
-                axes.plot(row.auc.value, place, "s", color=_BLUE, markersize=5)
-            text = _words(row.auc) if math.isfinite(row.auc.value) else "one class only"
+                axes.plot([row.auc.low, row.auc.high], [place, place], color=BLUE, linewidth=1.5)
+                axes.plot(row.auc.value, place, "s", color=BLUE, markersize=5)
+            text = words(row.auc) if math.isfinite(row.auc.value) else "one class only"
             axes.text(1.03, place, text, va="center", transform=axes.get_yaxis_transform())
         axes.set_yticks(range(len(rows)), ticks, ha="left")
         axes.tick_params(axis="y", length=0, pad=190)
@@ -266,14 +269,14 @@ def subgroups(found: Mapping[str, Sequence[SubgroupRow]]) -> Drawing:
         axes.set_xlim(-0.02, 1.02)
         axes.set_xlabel("AUC (95 % interval)")
         axes.spines["left"].set_visible(False)
-        return _files(figure)
+        return drawn(figure)
 
 
 def _panels(cohorts: Sequence[Any], draw: Callable[[Axes, Any], None], *, height: float) -> Drawing:
     """A grid of panels; each is titled with its cohort."""
     columns = min(len(cohorts), _COLUMNS)
     rows = -(-len(cohorts) // columns)
-    with _figure((max(columns, 1.15) * _PANEL[0], rows * height)) as figure:
+    with new_figure((max(columns, 1.15) * _PANEL[0], rows * height)) as figure:
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, cohort in zip(grid, cohorts, strict=False):
             n = f"\nn = {cohort.n}" if hasattr(cohort, "n") else ""
@@ -283,44 +286,12 @@ def _panels(cohorts: Sequence[Any], draw: Callable[[Axes, Any], None], *, height
             draw(axes, cohort)
         for axes in grid[len(cohorts) :]:
             axes.set_axis_off()
-        return _files(figure)
-
-
-@contextmanager
-def _figure(size: tuple[float, float]) -> Iterator[Figure]:
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InputError(
-            "The report's figures need matplotlib", remedy="pip install 'breastpredict[reports]'"
-        ) from error
-    with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=size, layout="constrained", facecolor="white")
-        engine = figure.get_layout_engine()
-        assert engine is not None
-        engine.set(w_pad=_PAD, h_pad=_PAD)  # type: ignore[call-arg]
-        yield figure
-
-
-def _files(figure: Figure) -> Drawing:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-    svg, png = io.StringIO(), io.BytesIO()
-    # savefig would draw everything twice for each file.
-    FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": "BreastPredict"})
-    figure.set_layout_engine("none")  # it stays as it was laid out
-    figure.set_dpi(_PNG_DPI)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(png, "PNG")
-    return Drawing(svg.getvalue(), png.getvalue())
+        return drawn(figure)
 
 
 def _curves(
     cohort: CohortResult, names: Sequence[str]
-) -> Iterator[tuple[MarkerResult, tuple[str, str]]]:
+) -> Iterator[tuple[MarkerResult, tuple[str, Any]]]:
     """The markers to draw; a name keeps its style in every panel."""
     for marker in cohort.markers:
         if marker.marker in names:
@@ -385,23 +356,9 @@ def _legend(axes: Axes) -> None:
 
 
 def _nothing(axes: Axes, reason: str) -> None:
-    axes.text(0.5, 0.5, f"not available:\n{reason}", ha="center", va="center", color=_GREY,
+    axes.text(0.5, 0.5, f"not available:\n{reason}", ha="center", va="center", color=GREY,
               transform=axes.transAxes)  # fmt: skip
-
-
-def title(name: str) -> str:
-    """A cohort's name on at most two lines."""
-    clean = "".join(c if c.isprintable() else " " for c in name)
-    lines = wrap(clean, _TITLE)
-    return "\n".join([*lines[:1], shorten(" ".join(lines[1:]), _TITLE, placeholder=" …")]).strip()
 
 
 def _short(text: str) -> str:
     return shorten(text, 24, placeholder=" …")
-
-
-def _words(value: Estimate, digits: int = 3) -> str:
-    if not math.isfinite(value.value):
-        return "not available"
-    limits = f"({value.low:.{digits}f} to {value.high:.{digits}f})"
-    return f"{value.value:.{digits}f} {limits}".replace("-", "−")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,16 +18,23 @@ from breastpredict.learning.evaluation import (
     CohortResult,
     Marker,
     OrderedResult,
-    TaskEvaluation,
-    Threshold,
     evaluate_ordered,
     evaluate_task,
 )
 from breastpredict.learning.examples import BinaryTask
 from breastpredict.study.evaluation.her2_cases import JoinedHer2, Scored
+from breastpredict.study.evaluation.numbers import (
+    CLINICAL,
+    TRAINED,
+    TaskNumbers,
+    as_trained,
+    known,
+    own_cut,
+)
 
-CLINICAL, SIZE = "Clinical variables only", "Tumour size only"
-TRAINED = "Model, threshold as trained"
+__all__ = ["CLINICAL", "SIZE", "TRAINED", "Her2Numbers", "evaluate_her2"]
+
+SIZE = "Tumour size only"
 CLINICAL_COLUMNS = ("age", "menopause", "histology", "size_mm", "pt", "pn", "grade", "er", "pr",
                     "ki67", "lvi", "family_history")  # fmt: skip
 """What the clinical baseline uses where the cohort has it; outcomes and HER2 itself never."""
@@ -41,29 +47,6 @@ _TASKS = (
     BinaryTask(ZERO_VS_REST, positive="low_or_positive", negative="zero"),
     BinaryTask(LOW_VS_POSITIVE, positive="low", negative="positive"),
 )
-
-
-@dataclass(frozen=True)
-class TaskNumbers:
-    """One task with what its figures need.
-
-    Attributes:
-        evaluation: the numbers.
-        cases: the cases, in the order of ``scored``.
-        scored: whom they are of.
-        markers: the model, then the baselines, with every score.
-        probability: the model's score may be read as one.
-        baseline: of the clinical variables; None where there is none.
-        out_of_fold: the model's training patients, cross-validated, where the run has that.
-    """
-
-    evaluation: TaskEvaluation
-    cases: Cases
-    scored: tuple[Scored, ...]
-    markers: tuple[Marker, ...]
-    probability: bool
-    baseline: Baseline | None
-    out_of_fold: CohortResult | None
 
 
 @dataclass(frozen=True)
@@ -95,7 +78,7 @@ def evaluate_her2(
     """
     columns = _columns(joined, clinical)
     tasks = tuple(_task(task, joined, columns, seed) for task in _TASKS)
-    known = [s for s in joined.scored if not s.training and s.predicted]
+    unseen = [s for s in joined.scored if not s.training and s.predicted]
     ordered = tuple(
         evaluate_ordered(
             group,
@@ -104,8 +87,8 @@ def evaluate_her2(
             [CLASSES.index(s.predicted) for s in members],
             np.array([s.probabilities for s in members]),
         )
-        for group in dict.fromkeys(s.group for s in known)
-        if (members := [s for s in known if s.group == group])
+        for group in dict.fromkeys(s.group for s in unseen)
+        if (members := [s for s in unseen if s.group == group])
     )
     return Her2Numbers(tasks, ordered)
 
@@ -143,10 +126,7 @@ def _task(task: BinaryTask, joined: JoinedHer2, columns: Sequence[str], seed: in
         probability,
     )
     clinical, baseline = _clinical(task, joined, scored, columns)
-    before = joined.trained_thresholds.get(task.name)
-    trained = (
-        () if before is None else (replace(model, name=TRAINED, threshold=before, rival=False),)
-    )
+    trained = as_trained(model, joined.trained_thresholds.get(task.name))
     markers = (model, *trained, clinical, _size(task, scored))
     return TaskNumbers(
         evaluate_task(cases, markers, seed=seed),
@@ -207,7 +187,7 @@ def _clinical(
     patients = frozenset(case.patient_id for case, _ in training)
     note = f"{', '.join(baseline.columns)}; fitted on {baseline.rows} training patients"
     scores = baseline.probability([s.case.extra for s in scored])
-    return Marker(CLINICAL, scores, _own_cut(baseline, patients), patients, True, note), baseline
+    return Marker(CLINICAL, scores, own_cut(baseline, patients), patients, True, note), baseline
 
 
 def _size(task: BinaryTask, scored: Sequence[Scored]) -> Marker:
@@ -242,13 +222,7 @@ def _size(task: BinaryTask, scored: Sequence[Scored]) -> Marker:
     patients = frozenset(s.case.patient_id for s, _ in training)
     scores = np.where(np.isfinite(areas), baseline.probability(rows), math.nan)
     note = f"log area of the largest section; fitted on {baseline.rows} training patients"
-    return Marker(SIZE, scores, _own_cut(baseline, patients), patients, True, note)
-
-
-def _own_cut(baseline: Baseline, patients: frozenset[str]) -> Threshold | None:
-    if baseline.threshold is None:
-        return None
-    return Threshold(baseline.threshold, "Youden index on the training patients", patients)
+    return Marker(SIZE, scores, own_cut(baseline, patients), patients, True, note)
 
 
 def _subgroups(scored: Sequence[Scored]) -> dict[str, tuple[str, ...]]:
@@ -259,8 +233,8 @@ def _subgroups(scored: Sequence[Scored]) -> dict[str, tuple[str, ...]]:
         out["Age"] = tuple(_age(extra.get("age", "")) for extra in extras)
     for title, names in (("Menopause", ("menopause",)), ("Vendor", _VENDOR)):
         for name in names:
-            if any(_known(extra, name) for extra in extras):
-                out[title] = tuple(_known(extra, name) for extra in extras)
+            if any(known(extra, name) for extra in extras):
+                out[title] = tuple(known(extra, name) for extra in extras)
                 break
     return out
 
@@ -271,11 +245,6 @@ def _age(cell: str) -> str:
     except ValueError:
         return ""
     return f"< {_AGE_CUT} years" if years < _AGE_CUT else f"≥ {_AGE_CUT} years"
-
-
-def _known(extra: Mapping[str, Any], name: str) -> str:
-    cell = str(extra.get(name, ""))
-    return "" if cell in ("", "NA") else cell
 
 
 def _words(name: str) -> str:

@@ -1,110 +1,28 @@
-"""What the training run says of the patients of an evaluation: whom it has seen, and its cuts."""
+"""What a HER2 run says of the patients of an evaluation; see `told_run`."""
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from scipy.special import expit, logit
-
-from breastpredict.errors import InputError
 from breastpredict.her2.cases import LOW_VS_POSITIVE, ZERO_VS_REST
-from breastpredict.her2.train_files import read_scores, read_split
+from breastpredict.her2.train_files import read_scores
 from breastpredict.her2.train_folds import OUT_OF_FOLD
-from breastpredict.learning.evaluation import Threshold
-from breastpredict.learning.recalibration import Recalibration
+from breastpredict.study.evaluation.told_run import ToldRun, read_told_run, run_not_named
 
 TASKS = (ZERO_VS_REST, LOW_VS_POSITIVE)
-LOCAL = "local validation"
-"""Set of the patients that a recalibration was fitted to."""
 
 
-@dataclass(frozen=True)
-class ToldRun:
-    """What the training run says; empty mappings where it does not.
-
-    Attributes:
-        blocks: task → the bundle's own metadata.
-        sets: patient → set of the training.
-        scores: patient → task → score of the final model and its threshold.
-        out_of_fold: task → patient → score of the model of the folds without that patient.
-    """
-
-    blocks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    sets: Mapping[str, str] = field(default_factory=dict)
-    scores: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
-    out_of_fold: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-
-
-def read_told_run(run: str | os.PathLike[str] | None, warnings: list[str]) -> ToldRun:
+def read_her2_run(run: str | os.PathLike[str] | None, warnings: list[str]) -> ToldRun:
     """Read a run; what is not known of it becomes a warning.
 
     Raises:
         InputError: no run, or damaged files in it.
     """
     if run is None:
-        warnings.append(
-            "No training run was named (--model), so whom the model has seen is taken from the "
-            "split column: external, test and validation rows count as unseen. Where that is "
-            "wrong, every number here is too good."
-        )
-        return ToldRun()
+        return run_not_named(warnings)
     from breastpredict.models import read_bundle_metadata
 
     folder = Path(run)
     blocks = {task: read_bundle_metadata(folder / task)["breastpredict"] for task in TASKS}
-    local = dict.fromkeys(_local_patients(folder), LOCAL)
-    if not (folder / "split.csv").is_file():
-        warnings.append(
-            "The model comes without its split.csv, so whom it has seen is taken from the split "
-            "column: external, test and validation rows count as unseen."
-        )
-        return ToldRun(blocks, local)
-    sets = read_split(folder)
-    scores: dict[str, dict[str, tuple[float, float]]] = {}
-    out_of_fold: dict[str, dict[str, float]] = {task: {} for task in TASKS}
-    path = folder / "scores.csv"
-    try:
-        for row in read_scores(path) if path.is_file() else []:
-            patient, task, score = row["patient_id"], row["task"], float(row["score"])
-            if row["set"] == OUT_OF_FOLD:
-                out_of_fold[task][patient] = score
-            else:
-                scores.setdefault(patient, {})[task] = (score, float(row["threshold"]))
-    except (ValueError, KeyError) as error:
-        raise InputError("The scores of the training run are damaged", path=path) from error
-    return ToldRun(blocks, {**sets, **local}, scores, out_of_fold)
-
-
-def _local_patients(folder: Path) -> list[str]:
-    """Patients that a recalibration was fitted to."""
-    path = folder / "local_validation.csv"
-    if not path.is_file():
-        return []
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            return [row["patient_id"] for row in csv.DictReader(file)]
-    except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise InputError("The list of local patients is damaged", path=path) from error
-
-
-def trained_thresholds(told: ToldRun) -> dict[str, Threshold]:
-    """Where the model cut before its recalibration; scaling keeps the order, the cut moves along.
-
-    A case is at or above the one on the recalibrated score just where its own score was at or
-    above the trained threshold.
-    """
-    out = {}
-    for task, block in told.blocks.items():
-        local = Recalibration.from_block(block)
-        trained = block.get("local_validation", {}).get("trained_threshold")
-        if local is None or trained is None:
-            continue
-        cut = float(expit(local.logit(float(logit(trained)))))
-        if cut != float(block["threshold"]):
-            out[task] = Threshold(cut, f"as trained ({float(trained):.3f}), before recalibration")
-    return out
+    return read_told_run(folder, blocks, read_scores, warnings, OUT_OF_FOLD)

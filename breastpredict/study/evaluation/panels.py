@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from breastpredict.errors import InputError
 from breastpredict.study.case_output import Views, data_uri
-from breastpredict.study.evaluation.her2_cases import JoinedHer2, Scored
+from breastpredict.study.evaluation.join import ScoredCase
 
 _PNG = "data:image/png;base64,"
 _SIDE = 330
@@ -31,16 +31,18 @@ class Panel:
         views: data URI and caption of each picture; empty where the results folder has none.
     """
 
-    scored: Scored
+    scored: ScoredCase
     chosen: bool
     views: Views
 
 
-def choose_panels(joined: JoinedHer2, wanted: Sequence[str], random: int, seed: int) -> list[Panel]:
+def choose_panels(
+    scored: Sequence[ScoredCase], wanted: Sequence[str], random: int, seed: int
+) -> list[Panel]:
     """The cases asked for, and so many unseen ones drawn at random (without replacement).
 
     Args:
-        joined: cohort and predictions.
+        scored: the cases that have a score.
         wanted: patient identifiers or case keys.
         random: number to draw.
         seed: of the draw; what it draws does not depend on ``wanted``.
@@ -48,7 +50,7 @@ def choose_panels(joined: JoinedHer2, wanted: Sequence[str], random: int, seed: 
     Raises:
         InputError: a case that was asked for has no prediction.
     """
-    by_name = {s.key: s for s in joined.scored} | {s.case.patient_id: s for s in joined.scored}
+    by_name = {s.key: s for s in scored} | {s.case.patient_id: s for s in scored}
     chosen = []
     for name in dict.fromkeys(wanted):
         if name not in by_name:
@@ -56,7 +58,7 @@ def choose_panels(joined: JoinedHer2, wanted: Sequence[str], random: int, seed: 
                 f"--case {name!r} is no predicted patient of the cohort and no case key"
             )
         chosen.append(by_name[name])
-    shown = [s for s in joined.scored if not s.training and s.folder is not None]
+    shown = [s for s in scored if not s.training and s.folder is not None]
     draw = np.random.default_rng(seed).permutation(len(shown))[:random]
     panels = [Panel(s, True, pictures_of(s.folder)) for s in chosen]
     keys = {s.key for s in chosen}

@@ -3,48 +3,43 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
 
-from breastpredict.her2 import CLASSES
 from breastpredict.learning.evaluation import CohortResult, MarkerResult, Threshold
 from breastpredict.stats import BinaryMetrics, Estimate
-from breastpredict.study.evaluation.her2_cases import JoinedHer2, Scored, counts
-from breastpredict.study.evaluation.her2_numbers import Her2Numbers, TaskNumbers
+from breastpredict.study.evaluation.numbers import TaskNumbers
 from breastpredict.study.results import csv_text
 
 PROPORTIONS = ("accuracy", "sensitivity", "specificity", "ppv", "npv", "f1")
 Row = dict[str, Any]
 
 
-def all_tables(
-    joined: JoinedHer2, numbers: Her2Numbers, name_of: Callable[[Scored], str]
+def task_tables(
+    tasks: Sequence[TaskNumbers], columns_of: Callable[[Any], Mapping[str, Any]]
 ) -> dict[str, str]:
-    """File name → CSV text of every table.
+    """File name → CSV text of every table of the tasks.
 
     Args:
-        joined: cohort and predictions.
-        numbers: the evaluation.
-        name_of: how a case is named: by its key, or by its identifier where that was asked for.
+        tasks: the numbers.
+        columns_of: what a case is called, and its class, as columns of the tables of scores.
     """
     out = {
-        "flow.csv": _csv(counts(joined)),
-        "metrics.csv": _csv([row for task in numbers.tasks for row in _metrics(task)]),
-        "subgroups.csv": _csv([row for task in numbers.tasks for row in _subgroups(task)]),
-        "three_class.csv": _csv(list(_ordered(numbers))),
-        "three_class_confusion.csv": _csv(list(_ordered_confusion(numbers))),
+        "metrics.csv": csv_of(row for task in tasks for row in _metrics(task)),
+        "subgroups.csv": csv_of(row for task in tasks for row in _subgroups(task)),
     }
-    for task in numbers.tasks:
+    for task in tasks:
         name = task.evaluation.task.name
-        out[f"roc_{name}.csv"] = _csv(list(_roc(task)))
-        out[f"roc_band_{name}.csv"] = _csv(list(_band(task)))
-        out[f"confusion_{name}.csv"] = _csv(list(_confusion(task)))
-        out[f"calibration_{name}.csv"] = _csv(list(_calibration(task)))
-        out[f"decision_{name}.csv"] = _csv(list(_decision(task)))
-        out[f"scores_{name}.csv"] = _csv(list(_scores(task, name_of)))
+        cohorts = list(parts(task))
+        out[f"roc_{name}.csv"] = csv_of(roc_rows(cohorts))
+        out[f"roc_band_{name}.csv"] = csv_of(_band(cohorts))
+        out[f"confusion_{name}.csv"] = csv_of(_confusion(cohorts))
+        out[f"calibration_{name}.csv"] = csv_of(_calibration(cohorts))
+        out[f"decision_{name}.csv"] = csv_of(_decision(cohorts))
+        out[f"scores_{name}.csv"] = csv_of(_scores(task, columns_of))
     return out
 
 
@@ -88,11 +83,15 @@ def parts(task: TaskNumbers) -> Iterator[tuple[str, CohortResult]]:
 
 
 def _metrics(task: TaskNumbers) -> Iterator[Row]:
+    yield from metric_rows(task.evaluation.task.name, parts(task))
+
+
+def metric_rows(name: str, cohorts: Iterable[tuple[str, CohortResult]]) -> Iterator[Row]:
     """Long: one row a number, its limits, and what it is of."""
-    for role, cohort in parts(task):
+    for role, cohort in cohorts:
         for marker in cohort.markers:
             base: Row = {
-                "task": task.evaluation.task.name,
+                "task": name,
                 "patients": role,
                 "cohort": cohort.cohort,
                 "marker": marker.marker,
@@ -103,9 +102,9 @@ def _metrics(task: TaskNumbers) -> Iterator[Row]:
                 yield {
                     **base,
                     "metric": metric,
-                    "value": _number(value.value),
-                    "low": _number(value.low),
-                    "high": _number(value.high),
+                    "value": number(value.value),
+                    "low": number(value.low),
+                    "high": number(value.high),
                     "note": note,
                 }
 
@@ -143,11 +142,11 @@ def _subgroups(task: TaskNumbers) -> Iterator[Row]:
                 "subgroup": row.group,
                 "n": row.n,
                 "positives": row.events,
-                "auc": _number(row.auc.value),
-                "auc_low": _number(row.auc.low),
-                "auc_high": _number(row.auc.high),
+                "auc": number(row.auc.value),
+                "auc_low": number(row.auc.low),
+                "auc_high": number(row.auc.high),
                 **{
-                    f"{name}{end}": _number(getattr(getattr(cut, name), part)) if cut else ""
+                    f"{name}{end}": number(getattr(getattr(cut, name), part)) if cut else ""
                     for name in PROPORTIONS
                     for end, part in (("", "value"), ("_low", "low"), ("_high", "high"))
                 },
@@ -155,22 +154,23 @@ def _subgroups(task: TaskNumbers) -> Iterator[Row]:
             }
 
 
-def _roc(task: TaskNumbers) -> Iterator[Row]:
-    for role, cohort in parts(task):
+def roc_rows(cohorts: Iterable[tuple[str, CohortResult]]) -> Iterator[Row]:
+    """Every point of every curve."""
+    for role, cohort in cohorts:
         for marker in cohort.markers:
             for false, true, cut in zip(*(marker.roc or ((), (), ())), strict=True):
                 yield {
                     "patients": role,
                     "cohort": cohort.cohort,
                     "marker": marker.marker,
-                    "false_positive_rate": _number(false),
-                    "true_positive_rate": _number(true),
-                    "threshold": _number(cut),
+                    "false_positive_rate": number(false),
+                    "true_positive_rate": number(true),
+                    "threshold": number(cut),
                 }
 
 
-def _band(task: TaskNumbers) -> Iterator[Row]:
-    for role, cohort in parts(task):
+def _band(cohorts: Iterable[tuple[str, CohortResult]]) -> Iterator[Row]:
+    for role, cohort in cohorts:
         for marker in cohort.markers:
             if marker.band is not None:
                 for false, low, high in zip(*marker.band, strict=True):
@@ -178,14 +178,14 @@ def _band(task: TaskNumbers) -> Iterator[Row]:
                         "patients": role,
                         "cohort": cohort.cohort,
                         "marker": marker.marker,
-                        "false_positive_rate": _number(false),
-                        "low": _number(low),
-                        "high": _number(high),
+                        "false_positive_rate": number(false),
+                        "low": number(low),
+                        "high": number(high),
                     }
 
 
-def _confusion(task: TaskNumbers) -> Iterator[Row]:
-    for role, cohort in parts(task):
+def _confusion(cohorts: Iterable[tuple[str, CohortResult]]) -> Iterator[Row]:
+    for role, cohort in cohorts:
         for marker in cohort.markers:
             if (cut := marker.metrics) is not None:
                 yield {
@@ -199,8 +199,8 @@ def _confusion(task: TaskNumbers) -> Iterator[Row]:
                 }
 
 
-def _calibration(task: TaskNumbers) -> Iterator[Row]:
-    for role, cohort in parts(task):
+def _calibration(cohorts: Iterable[tuple[str, CohortResult]]) -> Iterator[Row]:
+    for role, cohort in cohorts:
         for marker in cohort.markers:
             if (fit := marker.calibration) is not None:
                 for i in range(len(fit.counts)):
@@ -210,15 +210,15 @@ def _calibration(task: TaskNumbers) -> Iterator[Row]:
                         "marker": marker.marker,
                         "bin": i + 1,
                         "n": int(fit.counts[i]),
-                        "expected": _number(fit.expected[i]),
-                        "observed": _number(fit.observed[i]),
-                        "low": _number(fit.low[i]),
-                        "high": _number(fit.high[i]),
+                        "expected": number(fit.expected[i]),
+                        "observed": number(fit.observed[i]),
+                        "low": number(fit.low[i]),
+                        "high": number(fit.high[i]),
                     }
 
 
-def _decision(task: TaskNumbers) -> Iterator[Row]:
-    for role, cohort in parts(task):
+def _decision(cohorts: Iterable[tuple[str, CohortResult]]) -> Iterator[Row]:
+    for role, cohort in cohorts:
         for marker in cohort.markers:
             if (curve := marker.decision) is not None:
                 for i, cut in enumerate(curve.threshold):
@@ -226,57 +226,31 @@ def _decision(task: TaskNumbers) -> Iterator[Row]:
                         "patients": role,
                         "cohort": cohort.cohort,
                         "marker": marker.marker,
-                        "threshold_probability": _number(cut),
-                        "net_benefit": _number(curve.model[i]),
-                        "treat_all": _number(curve.all[i]),
-                        "treat_none": _number(curve.none[i]),
+                        "threshold_probability": number(cut),
+                        "net_benefit": number(curve.model[i]),
+                        "treat_all": number(curve.all[i]),
+                        "treat_none": number(curve.none[i]),
                     }
 
 
-def _scores(task: TaskNumbers, name_of: Callable[[Scored], str]) -> Iterator[Row]:
+def _scores(task: TaskNumbers, columns_of: Callable[[Any], Mapping[str, Any]]) -> Iterator[Row]:
     for i, scored in enumerate(task.scored):
         yield {
-            "case": name_of(scored),
             "cohort": scored.group,
             "patients": "training" if scored.training else "unseen",
-            "her2": scored.case.her2,
+            **columns_of(scored),
             "label": int(task.cases.labels[i]),
-            **{marker.name: _number(marker.scores[i]) for marker in task.markers},
+            **{marker.name: number(marker.scores[i]) for marker in task.markers},
         }
 
 
-def _ordered(numbers: Her2Numbers) -> Iterator[Row]:
-    for result in numbers.ordered:
-        for name in ("accuracy", "kappa", "macro_auc"):
-            value: Estimate = getattr(result, name)
-            yield {
-                "cohort": result.cohort,
-                "n": result.n,
-                "metric": "quadratic_kappa" if name == "kappa" else name,
-                "value": _number(value.value),
-                "low": _number(value.low),
-                "high": _number(value.high),
-                "note": "; ".join(value.warnings),
-            }
-
-
-def _ordered_confusion(numbers: Her2Numbers) -> Iterator[Row]:
-    for result in numbers.ordered:
-        for i, name in enumerate(result.classes):
-            said = dict(zip(CLASSES, result.confusion[i].tolist(), strict=True))
-            yield {
-                "cohort": result.cohort,
-                "true": name,
-                **{f"said_{k}": v for k, v in said.items()},
-            }
-
-
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """As many digits as the number has; nothing where there is none."""
     return repr(float(value)) if math.isfinite(value) else "inf" if value == math.inf else ""
 
 
-def _csv(rows: Sequence[Row] | Any) -> str:
+def csv_of(rows: Iterable[Row]) -> str:
+    """Rows as CSV text, with every column that one of them has."""
     content = list(rows)
     columns = list(dict.fromkeys(name for row in content for name in row))
     return csv_text(columns, content) if content else ""
