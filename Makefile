@@ -26,6 +26,8 @@ prove: $(INSTALLED)  ## what is too long for CI; writes Testing/evidence/
 	$(BIN)/python Testing/prove/her2_phantom.py
 	$(BIN)/python Testing/prove/label_shuffles.py
 	$(BIN)/python Testing/prove/vit_tiny.py
+	$(BIN)/python Testing/prove/se_crosst_full.py
+	$(BIN)/python Testing/prove/pcr_phantom.py
 	$(BIN)/python Testing/prove/mutations.py
 	$(BIN)/python Testing/prove/coverage.py
 	$(BIN)/python Testing/prove/batch_kills.py
