@@ -165,7 +165,7 @@ def test_a_map_lies_on_the_glass_where_its_rectangle_lies(
 def test_a_map_of_a_slide_is_valid_and_says_what_it_is(
     sources: list[SourceImage], tmp_path: Path, dciodvfy: str
 ) -> None:
-    for quantity, code in (("grad-cam", "130403"), ("occlusion", "130402")):
+    for quantity, code in (("gradcam", "130403"), ("occlusion", "130402")):
         written = write_slide_map(
             np.array([[0.1, -0.2]], np.float32),
             sources[2],

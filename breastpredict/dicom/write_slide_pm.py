@@ -22,6 +22,7 @@ from breastpredict.dicom.source import (
     save,
     unlogged,
 )
+from breastpredict.dicom.stored_values import decimal
 from breastpredict.dicom.write_pcr_sr import SourceImage
 from breastpredict.errors import InputError
 
@@ -105,7 +106,8 @@ def write_slide_map(
     )
     # The map is a matrix of its own, whatever highdicom found it to share with the slide.
     place = Dataset()
-    place.XOffsetInSlideCoordinateSystem, place.YOffsetInSlideCoordinateSystem = first[:2].tolist()
+    place.XOffsetInSlideCoordinateSystem = decimal(first[0])
+    place.YOffsetInSlideCoordinateSystem = decimal(first[1])
     data.TotalPixelMatrixOriginSequence = [place]
     data.TotalPixelMatrixRows, data.TotalPixelMatrixColumns = rows, columns
     item = Dataset()

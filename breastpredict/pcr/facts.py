@@ -25,8 +25,19 @@ from breastpredict.pcr.policy import PcrPolicy
 
 MapMethod = Literal["gradcam", "occlusion"]
 MAP_METHODS: tuple[MapMethod, ...] = get_args(MapMethod)
+EXPLANATIONS: dict[str, tuple[MapMethod, ...]] = {
+    "both": MAP_METHODS,
+    **{method: (method,) for method in MAP_METHODS},
+    "none": (),
+}
+"""What of the maps can be asked for, by the name that users choose."""
 NOT_VERIFIED = "not verified"
 """Of a map whose method has not found planted lesions with this bundle (`pcr verify`)."""
+
+
+def bundle_name(variant: str) -> str:
+    """The bundle of a variant of `breastpredict.models.pcr_network.PCR_VARIANTS`."""
+    return f"pcr_{variant.replace('-', '_')}"
 
 
 @dataclass(frozen=True)
@@ -148,6 +159,8 @@ class PcrFacts:
             InputError: no variant was trained for these inputs, or there is none of that name.
         """
         if variant is not None:
+            bundle = bundle_name(variant)  # as training calls it, or as its folder is called
+            variant = bundle if bundle in self.blocks else variant
             if variant not in self.blocks:
                 raise InputError(
                     f"The run has no variant {variant[:60]!r}",

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from breastpredict.dicom import UltrasoundImage
 from breastpredict.errors import GateRefusal, InputError
 from breastpredict.pathology import PathologyPatches, SlideRegion, open_slide, read_patches
 from breastpredict.pcr.cases import PcrCase
 from breastpredict.pcr.clinical import NAMES, PcrClinical, one_hot_names
-from breastpredict.pcr.given_roi import FromUs0
+from breastpredict.pcr.given_roi import FromUs0, GivenRoi
 from breastpredict.pcr.pair import Pair, check_pair
 from breastpredict.pcr.policy import DEFAULT_POLICY, PcrPolicy
 from breastpredict.pcr.ultrasound_roi import UltrasoundRoi, ultrasound_roi
@@ -129,7 +130,7 @@ def prepare_pcr(
     patches = None
     if "pathology" in needs and case.pathology is not None:
         patches = _pathology(case, image_size, problems)
-        warnings += patches.warnings
+        warnings += (*patches.warnings, *_compare_patients(patches, views))
         inputs["pathology"] = np.ascontiguousarray(patches.patches.transpose(0, 3, 1, 2))
         features.update(_pathology_features(patches))
     if "clinical" in needs:
@@ -207,18 +208,39 @@ def _ultrasound(
             laterality=case.laterality,
         )
         warnings += pair.warnings
-    views: dict[str, UltrasoundRoi] = {}
-    for name, image in images.items():
-        views[name] = ultrasound_roi(
-            image, wanted[name].roi, us0=views.get("us0"), margin=policy.margin
-        )
-    if len(views) == 2 and set(views) <= set(needs):
-        views["us0"], views["us1"], notes = policy.link(views["us0"], views["us1"])
-        warnings += notes
+    given_rois = {name: wanted[name].roi for name in images}
+    views, notes = regions_of(images, given_rois, policy, needs)
+    warnings += notes
     for name, view in views.items():
         said = (*view.image.warnings, *view.warnings)
         warnings += [f"{TITLES[name]}: {words}" for words in said]
     return {name: view for name, view in views.items() if name in needs}, pair
+
+
+def regions_of(
+    images: Mapping[str, UltrasoundImage],
+    rois: Mapping[str, GivenRoi],
+    policy: PcrPolicy = DEFAULT_POLICY,
+    needs: Sequence[str] = ("us0", "us1"),
+) -> tuple[dict[str, UltrasoundRoi], tuple[str, ...]]:
+    """The squares on the images, and what is to be said of both together.
+
+    Args:
+        images: "us0", "us1", or both, in this order.
+        rois: where the tumour is on each.
+        policy: which regions.
+        needs: names of the network's inputs; they are set to one scale where it takes both.
+
+    Raises:
+        GateRefusal, InputError: as `ultrasound_roi`.
+    """
+    views: dict[str, UltrasoundRoi] = {}
+    for name, image in images.items():
+        views[name] = ultrasound_roi(image, rois[name], us0=views.get("us0"), margin=policy.margin)
+    notes: tuple[str, ...] = ()
+    if len(views) == 2 and set(views) <= set(needs):
+        views["us0"], views["us1"], notes = policy.link(views["us0"], views["us1"])
+    return views, notes
 
 
 def _pathology(case: PcrCase, image_size: int, problems: dict[str, str]) -> PathologyPatches:
@@ -232,6 +254,23 @@ def _pathology(case: PcrCase, image_size: int, problems: dict[str, str]) -> Path
     except GateRefusal as refusal:
         problems[refusal.gate] = refusal.reason
     return patches
+
+
+def _compare_patients(
+    patches: PathologyPatches, views: Mapping[str, UltrasoundRoi]
+) -> tuple[str, ...]:
+    """What is to be said where a DICOM slide names another patient than the ultrasound.
+
+    Said and not refused: laboratories often number patients in their own way.
+    """
+    slide = "" if patches.origin is None else patches.origin.patient_id.strip().casefold()
+    stated = {view.image.patient_id.strip().casefold() for view in views.values()} - {""}
+    if slide and stated and slide not in stated:
+        return (
+            "The biopsy's patient identifier is not that of the ultrasound: check that it is of "
+            "this patient",
+        )
+    return ()
 
 
 def _ultrasound_features(name: str, view: UltrasoundRoi) -> dict[str, float | str]:

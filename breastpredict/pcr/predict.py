@@ -26,7 +26,9 @@ from breastpredict.pcr.inputs import PreparedPcr
 from breastpredict.pcr.policy import PcrPolicy
 
 if TYPE_CHECKING:
-    from breastpredict.models import Bundle
+    import torch
+
+    from breastpredict.models import Bundle, PcrNetwork
 
 METADATA = "configs/metadata.json"
 
@@ -74,23 +76,35 @@ class PcrModel:
         """See `PcrFacts.prepare`."""
         return self.facts.prepare(case, variant)
 
-    def outputs(self, inputs: PcrInputs, explain: Sequence[MapMethod] = MAP_METHODS) -> PcrOutputs:
-        """What a variant's network says of one patient's inputs. No gate is asked.
+    def network(self, inputs: PcrInputs) -> tuple[PcrNetwork, dict[str, torch.Tensor]]:
+        """A variant's network and one patient's inputs as it takes them (B = 1).
 
         Raises:
-            InputError: the bundle is damaged.
+            InputError: the bundle is damaged, or these are not the inputs of its network.
         """
         import torch
 
-        from breastpredict.models import predict_with_maps
-
-        bundle = self._bundle(inputs.variant)
+        net: PcrNetwork = self._bundle(inputs.variant).model
+        names = [name for name in (*net.inputs, *inputs.arrays) if name in inputs.arrays]
         tensors = {
             name: torch.from_numpy(network_array(name, inputs.arrays[name]))[None].to(
                 self.facts.device
             )
-            for name in self.facts.variants[inputs.variant]
+            for name in dict.fromkeys(names)
         }
+        net.check(tensors)
+        return net, tensors
+
+    def outputs(self, inputs: PcrInputs, explain: Sequence[MapMethod] = MAP_METHODS) -> PcrOutputs:
+        """What a variant's network says of one patient's inputs. No gate is asked.
+
+        Raises:
+            InputError: as `network`.
+        """
+        from breastpredict.models import predict_with_maps
+
+        bundle = self._bundle(inputs.variant)
+        _, tensors = self.network(inputs)
         verified: dict[str, Any] = bundle.block.get("pointing", {})
         maps = []
         logit = None

@@ -36,6 +36,7 @@ from breastpredict.learning.split import check_disjoint, stratified_split, three
 from breastpredict.pcr.baseline import ORDERS, clinical_row, fit_clinical, write_baseline
 from breastpredict.pcr.cases import PcrCase
 from breastpredict.pcr.clinical import NAMES
+from breastpredict.pcr.facts import bundle_name
 from breastpredict.pcr.inputs import clinical_values, require
 from breastpredict.pcr.train_cache import KeptInputs, kept_inputs
 from breastpredict.pcr.train_config import PcrTrainConfig
@@ -266,7 +267,7 @@ def _train_variant(
 ) -> BinaryRun:
     from breastpredict.learning.training import train_binary
 
-    task = BinaryTask(f"pcr_{variant.replace('-', '_')}", POSITIVE, NEGATIVE)
+    task = BinaryTask(bundle_name(variant), POSITIVE, NEGATIVE)
     settings = config.training()
     examples: dict[ScoredSet, list[MultiInputExample]] = {name: [] for name in _SETS}
     for one in prepared:
