@@ -193,7 +193,7 @@ def errors_of(dciodvfy: str, path: Path) -> list[str]:
     """What the validator calls an error; none for a file that it could not read is no proof."""
     found = subprocess.run([dciodvfy, str(path)], capture_output=True, text=True, check=False)
     lines = (found.stdout + found.stderr).splitlines()
-    known = ("Segmentation", "Comprehensive3DSR", "ParametricMap", "SCImage")
+    known = ("Segmentation", "Comprehensive3DSR", "ParametricMap", "SCImage", "USImage")
     assert any(line in known for line in lines), lines  # it says what object it took it for
     return [line for line in lines if line.startswith("Error")]
 
