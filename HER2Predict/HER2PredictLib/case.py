@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import slicer
 
 from BreastPredictLib.case import Done, Failed, PredictedCase
-from BreastPredictLib.geometry import flipped
 from BreastPredictLib.parameters import is_set
 from BreastPredictLib.tasks import Tasks
 
@@ -138,18 +137,19 @@ class Case(PredictedCase):
 
     # Tumour
 
+    @property
+    def outline(self) -> tuple[Any, str, Any]:
+        """Segmentation node, segment and the volume they are drawn on."""
+        p = self.parameters
+        return p.segmentation, p.segmentID, p.early
+
     def delineate_from_point(self, done: Done, failed: Failed) -> None:
         """The tumour at the first point of the fiducial list.
 
         Raises:
             ValueError: there is no point.
         """
-        points = self.parameters.point
-        if points is None or points.GetNumberOfDefinedControlPoints() == 0:
-            raise ValueError("Place a point in the tumour first.")
-        place = [0.0, 0.0, 0.0]
-        points.GetNthControlPointPositionWorld(points.GetNumberOfControlPoints() - 1, place)
-        self._delineate("point", flipped(place), done, failed)
+        self._delineate("point", tumour_nodes.seed_of(self.parameters.point), done, failed)
 
     def delineate_from_box(self, done: Done, failed: Failed) -> None:
         """The tumour in the box.
@@ -157,13 +157,7 @@ class Case(PredictedCase):
         Raises:
             ValueError: there is no box.
         """
-        box = self.parameters.box
-        if box is None or box.GetNumberOfDefinedControlPoints() == 0:
-            raise ValueError("Draw a box around the tumour first.")
-        bounds = [0.0] * 6
-        box.GetRASBounds(bounds)
-        corners = [flipped(bounds[0::2]), flipped(bounds[1::2])]
-        self._delineate("box", corners, done, failed)
+        self._delineate("box", tumour_nodes.corners_of(self.parameters.box), done, failed)
 
     def import_mask(
         self, file: str, done: Done, failed: Failed, segment: str = "", order: str = ""

@@ -6,12 +6,15 @@ from typing import Any, ClassVar
 
 import slicer
 
+from BreastPredictLib.layers import show_layers
 from BreastPredictLib.panel import CasePanel
 from BreastPredictLib.parameters import is_set
 from BreastPredictLib.train_section import TrainSection
 
 from .case import Case
 from .predict_section import PredictSection
+from .reader_section import ReaderSection
+from .reader_study import ReaderStudy
 from .result_section import ResultSection
 from .state import Facts, reasons
 from .study_section import StudySection
@@ -38,6 +41,10 @@ class Panel(CasePanel):
         "save_dicom": "saveDicomButton",
         "save_report": "saveReportButton",
         "train": "trainButton",
+        "reader_open": "readerOpenButton",
+        "reader_sign_in": "readerSignInButton",
+        "reader_save": "readerSaveButton",
+        "reader_stop": "readerStopButton",
     }
     path_edits = ("studyEdit", "cohortEdit", "trainingRunEdit")
     case: Case
@@ -49,24 +56,41 @@ class Panel(CasePanel):
         self.predict = PredictSection(ui, self)
         self.result = ResultSection(ui, self)
         self.train = TrainSection(ui, self, case.train)
-        self.sections = (self.study, self.tumour, self.predict, self.result, self.train)
+        self.reader = ReaderSection(ui, self, ReaderStudy(case))
+        self.sections = (
+            self.study, self.tumour, self.predict, self.result, self.train, self.reader,
+        )  # fmt: skip
 
     def enter(self) -> None:
         """The module is shown."""
         self.tumour.enter()
+        self.reader.enter()
 
     def exit(self) -> None:
         """Another module is shown."""
         self.tumour.exit()
+        self.reader.exit()
 
     def forget(self) -> None:
         """The scene is about to go."""
+        self.reader.forget()
         self.study.forget()
         self.tumour.forget()
 
     def heard(self, event: dict[str, Any]) -> None:
         """The child process has said how far it is."""
         self.train.heard(event)
+
+    # Reader study
+
+    @property
+    def outlining(self) -> Case | ReaderStudy:
+        """Whose tumour the buttons and the Segment Editor are about."""
+        return self.reader.study if self.reader.study.under_way else self.case
+
+    def may_outline_anew(self) -> bool:
+        """Whether a contour may be replaced by an automatic one."""
+        return self.reader.may_outline_anew()
 
     # Scene
 
@@ -110,7 +134,10 @@ class Panel(CasePanel):
 
     def show_layers(self) -> None:
         """Phase and map in the views."""
-        self.result.show_layers()
+        if self.reader.study.under_way:
+            show_layers(self.reader.study.volume, None, 0.0)
+        else:
+            self.result.show_layers()
 
     # State
 
@@ -147,4 +174,5 @@ class Panel(CasePanel):
 
     def reasons(self) -> dict[str, str]:
         """Action → why its button cannot be pressed; empty where it can."""
-        return reasons(self.facts())
+        facts = self.facts()
+        return {**reasons(facts), **self.reader.reasons(facts)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import slicer
 
-from BreastPredictLib.geometry import geometry_of
+from BreastPredictLib.geometry import flipped, geometry_of
 from BreastPredictLib.hierarchy import put_under_study
 
 if TYPE_CHECKING:
@@ -37,21 +37,22 @@ def load_terminology() -> None:
 
 
 def tumour_segmentation(
-    segmentation: Any, volume: Any, opened: dict[str, Any], laterality: str | None
+    segmentation: Any, volume: Any, opened: dict[str, Any] | None, laterality: str | None
 ) -> tuple[Any, str]:
     """The segmentation node and the tumour's segment; made where there is none.
 
     Args:
         segmentation: to use, or None.
         volume: the phase that it is drawn on.
-        opened: the open study.
+        opened: the open study, under which a new node is put; None for no place.
         laterality: "R", "L" or None.
     """
     load_terminology()
     if segmentation is None:
         segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Tumour")
         segmentation.CreateDefaultDisplayNodes()
-        put_under_study(segmentation, opened)
+        if opened is not None:
+            put_under_study(segmentation, opened)
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     segments = segmentation.GetSegmentation()
     if segments.GetNumberOfSegments():
@@ -60,6 +61,32 @@ def tumour_segmentation(
     segment = segments.GetSegment(segment_id)
     segment.SetTerminology(_TERMINOLOGY.format(side=_SIDES.get(laterality or "", "^^")))
     return segmentation, segment_id
+
+
+def seed_of(points: Any) -> list[float]:
+    """The last point of a fiducial list, LPS.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if points is None or points.GetNumberOfDefinedControlPoints() == 0:
+        raise ValueError("Place a point in the tumour first.")
+    place = [0.0, 0.0, 0.0]
+    points.GetNthControlPointPositionWorld(points.GetNumberOfControlPoints() - 1, place)
+    return flipped(place)
+
+
+def corners_of(box: Any) -> list[list[float]]:
+    """Two opposite corners of a markup's bounds, LPS.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if box is None or box.GetNumberOfDefinedControlPoints() == 0:
+        raise ValueError("Draw a box around the tumour first.")
+    bounds = [0.0] * 6
+    box.GetRASBounds(bounds)
+    return [flipped(bounds[0::2]), flipped(bounds[1::2])]
 
 
 def set_mask(segmentation: Any, segment_id: str, volume: Any, file: str) -> None:

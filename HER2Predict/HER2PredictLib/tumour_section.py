@@ -74,13 +74,14 @@ class TumourSection:
         self._editor_node = None
 
     def _show_editor(self) -> None:
-        editor, p = self._ui.segmentEditor, self._panel.case.parameters
+        editor = self._ui.segmentEditor
         if editor.mrmlSegmentEditorNode() is None:
             return
-        editor.setSegmentationNode(p.segmentation)
-        editor.setSourceVolumeNode(p.early)
-        if p.segmentID and editor.currentSegmentID() != p.segmentID:
-            editor.setCurrentSegmentID(p.segmentID)
+        segmentation, segment_id, volume = self._panel.outlining.outline
+        editor.setSegmentationNode(segmentation)
+        editor.setSourceVolumeNode(volume)
+        if segmentation is not None and segment_id and editor.currentSegmentID() != segment_id:
+            editor.setCurrentSegmentID(segment_id)
 
     def _segment_chosen(self, segment_id: str) -> None:
         p = self._panel.case.parameters
@@ -106,14 +107,16 @@ class TumourSection:
             self._panel.refresh()
 
     def _from_point(self) -> None:
-        self._panel.act(self._panel.case.delineate_from_point)
+        if self._panel.may_outline_anew():
+            self._panel.act(self._panel.outlining.delineate_from_point)
 
     def _from_box(self) -> None:
-        self._panel.act(self._panel.case.delineate_from_box)
+        if self._panel.may_outline_anew():
+            self._panel.act(self._panel.outlining.delineate_from_box)
 
     def _draw(self) -> None:
         self._panel.problem = ""
-        self._panel.case.new_segmentation()
+        self._panel.outlining.new_segmentation()
         self.enter()
         self._ui.segmentEditor.setActiveEffectByName("Paint")
         self._panel.refresh()
@@ -142,10 +145,14 @@ class TumourSection:
     def refresh(self) -> None:
         """Show the slice, and go there when it is another one than before."""
         ui, case = self._ui, self._panel.case
-        region = case.region
+        region, p = case.region, case.parameters
+        for selector, node in ((ui.pointSelector, p.point), (ui.boxSelector, p.box)):
+            if selector.currentNode() is not node:
+                selector.setCurrentNode(node)
         self._show_editor()
-        ui.tumourNoteLabel.text = "\n".join(case.tumour_warnings)
-        ui.tumourNoteLabel.visible = bool(case.tumour_warnings)
+        warnings = self._panel.outlining.tumour_warnings
+        ui.tumourNoteLabel.text = "\n".join(warnings)
+        ui.tumourNoteLabel.visible = bool(warnings)
         ui.jumpButton.enabled = region is not None
         ui.jumpButton.toolTip = "" if region is not None else case.region_problem
         if region is None:

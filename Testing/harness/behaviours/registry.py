@@ -12,6 +12,9 @@ import vtk
 from ..descriptors import memory
 
 REGISTRY: dict[str, type] = {}
+_CALLBACKS: list[Callable[..., None]] = []
+"""VTK holds these too, but the garbage collector takes apart a function that hangs together with
+the Python side of its node only, while the node itself lives on and calls what is left of it."""
 Class = TypeVar("Class", bound=type)
 
 
@@ -47,6 +50,7 @@ def watch(
 
     if node:
         callback.CallDataType = vtk.VTK_OBJECT
+    _CALLBACKS.append(callback)
     tag = subject.AddObserver(event, callback)
     kept = memory(standin).__dict__.setdefault("watched", {})
     kept.setdefault(group, []).append((subject, tag))
