@@ -10,6 +10,7 @@ import json
 import mmap
 import os
 import re
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,12 @@ def _happen(content: str, step: str) -> None:
         time.sleep(1000)
     elif what == "crash":
         ctypes.string_at(0)
+    elif what == "kill":  # the process that started this one
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(1000)
+    elif what.startswith("kill ") and not Path(what.removeprefix("kill ")).exists():  # once
+        Path(what.removeprefix("kill ")).touch()
+        _happen(f"kill in {step}", step)
     elif what == "exit":
         os._exit(3)
     elif what == "ask":  # too much at once

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from breastpredict import RESEARCH_USE_ONLY, SYNTHETIC_WARNING
 from breastpredict.cli.evaluation import add_evaluation, evaluation_of
-from breastpredict.cli.limits import add_limits, limits_of
+from breastpredict.cli.limits import add_limits, cluster_of, limits_of
 from breastpredict.cli.progress import Stages, Steps, say
 from breastpredict.cli.review import add_review
 from breastpredict.errors import InputError
@@ -279,6 +279,7 @@ def _batch(options: argparse.Namespace) -> int:
     from breastpredict.study import read_case_folders, read_cohort, run_batch
 
     GATES.check_overrides(options.override_gate)
+    cluster = cluster_of(options)
     limits = limits_of(options)
     read = read_case_folders if options.cohort.is_dir() else read_cohort
     cases = read(options.cohort)
@@ -298,6 +299,7 @@ def _batch(options: argparse.Namespace) -> int:
         override_gates=options.override_gate,
         progress=Steps("batch", options.quiet, own_pace=True),
         limits=limits,
+        cluster=cluster,
     )
     print(
         f"{done.predicted} predicted, {done.skipped} done already, {done.failed} failed: "

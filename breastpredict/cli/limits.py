@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from breastpredict.study import Limits
+    from breastpredict.study.batch import Cluster
 
 
 def add_limits(batch: argparse.ArgumentParser) -> None:
@@ -26,6 +27,20 @@ def add_limits(batch: argparse.ArgumentParser) -> None:
         "--memory", type=float, default=4.0, metavar="GB",
         help="memory that each of the processes may take (default %(default)g)",
     )  # fmt: skip
+    batch.add_argument(
+        "--dask", metavar="ADDRESS",
+        help="let the workers of a Dask cluster do the cases: its scheduler's address or file",
+    )  # fmt: skip
+
+
+def cluster_of(options: argparse.Namespace) -> Cluster | None:
+    """The cluster that was given. Its workers are elsewhere, so paths are made absolute."""
+    from breastpredict.study.batch import Cluster
+
+    if options.dask is None:
+        return None
+    options.cohort = options.cohort.absolute()
+    return Cluster(options.dask)
 
 
 def limits_of(options: argparse.Namespace) -> Limits:

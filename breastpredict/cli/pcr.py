@@ -1,4 +1,4 @@
-"""``breastpredict pcr cohort | train | predict | batch | review | recalibrate | evaluate | ...``."""
+"""The commands of the pCR system."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from breastpredict import RESEARCH_USE_ONLY, SYNTHETIC_WARNING
-from breastpredict.cli import pcr_describe, pcr_evaluate
-from breastpredict.cli.limits import add_limits, limits_of
+from breastpredict.cli import pcr_deidentify, pcr_describe, pcr_evaluate, pcr_verify
+from breastpredict.cli.limits import add_limits, cluster_of, limits_of
 from breastpredict.cli.progress import Stages, Steps, say
 from breastpredict.cli.review import add_review
 from breastpredict.errors import InputError
@@ -72,6 +72,8 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     recalibrate.set_defaults(run=_recalibrate)
 
     pcr_evaluate.add_command(tasks, common)
+    pcr_verify.add_command(tasks, common)
+    pcr_deidentify.add_command(tasks, common)
     pcr_describe.add_command(tasks, common)
 
 
@@ -290,6 +292,7 @@ def _batch(options: argparse.Namespace) -> int:
     from breastpredict.study.pcr_batch import run_pcr_batch
 
     GATES.check_overrides(options.override_gate)
+    cluster = cluster_of(options)
     cases = read_pcr_cohort(options.cohort)
     if options.only:
         unknown = set(options.only) - {case.cohort for case in cases}
@@ -308,6 +311,7 @@ def _batch(options: argparse.Namespace) -> int:
         override_gates=options.override_gate,
         progress=Steps("batch", options.quiet, own_pace=True),
         limits=limits_of(options),
+        cluster=cluster,
     )
     print(
         f"{done.predicted} predicted, {done.skipped} done already, {done.failed} failed: "

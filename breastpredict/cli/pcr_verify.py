@@ -58,7 +58,9 @@ def _verify(options: argparse.Namespace) -> int:
     for variant, entries in done.pointing.items():
         for method, entry in entries.items():
             print(f"{variant}, {method}: {', '.join(_words(entry))}")
-    say("Planted patients are phantoms: to a model of real patients they are strange", options.quiet)
+    say(
+        "Planted patients are phantoms: to a model of real patients they are strange", options.quiet
+    )
     print(RESEARCH_USE_ONLY)
     print(options.out)
     return 0

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,34 @@ from breastpredict.her2 import (
     PreparedCase,
 )
 from breastpredict.her2.facts import Explain
-from breastpredict.study.batch import BatchResult, Limits, Progress, run_cases
+from breastpredict.study.batch import (
+    BatchResult,
+    Cluster,
+    Limits,
+    Progress,
+    run_cases,
+    run_on_cluster,
+)
 from breastpredict.study.case_output import write_case, write_refused
 from breastpredict.study.results import PREDICTIONS, Results
+from breastpredict.study.review import Column, Layout, write_review
+
+REVIEW = Layout(
+    system="her2",
+    title="HER2 status from breast DCE-MRI",
+    table=PREDICTIONS,
+    output=("predicted_class", "Class"),
+    words={name: f"HER2-{name}" for name in ("zero", "low", "positive")},
+    columns=(
+        Column("p_zero", "HER2-zero"),
+        Column("p_low", "HER2-low"),
+        Column("p_positive", "HER2-positive"),
+        Column("task1_score", "Task 1", "score", "task1_threshold"),
+        Column("task2_score", "Task 2", "score", "task2_threshold"),
+    ),
+    explained="Each task's score stands beside its threshold.",
+)
+"""Of the review page."""
 
 
 def run_batch(
@@ -41,6 +67,7 @@ def run_batch(
     override_gates: Sequence[str] = (),
     progress: Progress | None = None,
     limits: Limits | None = None,
+    cluster: Cluster | None = None,
 ) -> BatchResult:
     """Predict every case; a failed one costs a row in failures.csv, never the batch.
 
@@ -48,18 +75,39 @@ def run_batch(
     from now: the same model, map, overridden gates, study, mask and version. A second run does
     the others only.
 
+    With a cluster, its workers do the cases, on ``device``; the paths of cases must be absolute.
+
     Raises:
-        InputError: no usable model or results folder, or another run writes into it.
+        InputError: no usable model or results folder, another run writes into it, or no cluster.
         OSError: the results folder is full or gone; what is done stays.
     """
+    if cluster is not None:
+        load = partial(load_her2, Path(run).absolute(), device, explain, tuple(override_gates))
+        here = load_her2(run, "cpu", explain, override_gates)
+        results = Results(out)
+        done = run_on_cluster(
+            cases, load, here, results, cluster, limits, progress, modules=(__name__,)
+        )
+        write_review(out, REVIEW)
+        return done
     pool = (limits or Limits()).pool(len(cases), __name__)
     try:
         # The workers start while this process loads the networks, which takes as long.
-        system = Her2System(Her2Model.load(run, device), explain, override_gates)
-        return run_cases(cases, system, Results(out), pool, progress)
+        system = load_her2(run, device, explain, override_gates)
+        done = run_cases(cases, system, Results(out), pool, progress)
     finally:
         if pool is not None:
             pool.close()
+    if cases:
+        write_review(out, REVIEW)
+    return done
+
+
+def load_her2(
+    run: str | os.PathLike[str], device: str, explain: Explain | None, override_gates: Sequence[str]
+) -> Her2System:
+    """The system of a run, as `run_batch` is told of it."""
+    return Her2System(Her2Model.load(run, device), explain, override_gates)
 
 
 class Her2System:

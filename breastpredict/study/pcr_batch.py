@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,39 @@ from breastpredict.pcr import (
     PcrPrediction,
     PreparedPcr,
 )
-from breastpredict.study.batch import BatchResult, Limits, Progress, run_cases
+from breastpredict.study.batch import (
+    BatchResult,
+    Cluster,
+    Limits,
+    Progress,
+    run_cases,
+    run_on_cluster,
+)
 from breastpredict.study.pcr_output import write_pcr_case, write_pcr_refused
 from breastpredict.study.results import Results
+from breastpredict.study.review import Column, Layout, write_review
 
 COLUMNS = (
     "patient_id case_key cohort p_pcr threshold expected p_clinical variant interval_weeks "
     "synthetic overrides note"
 ).split()
 """Of predictions.csv."""
+
+REVIEW = Layout(
+    system="pcr",
+    title="Complete response from serial ultrasound and biopsy",
+    table=COLUMNS,
+    output=("expected", "Complete response"),
+    words={"1": "expected", "0": "not expected"},
+    columns=(
+        Column("p_pcr", "Score", "score", "threshold"),
+        Column("p_clinical", "Clinical only"),
+        Column("variant", "Variant", "text"),
+        Column("interval_weeks", "Weeks"),
+    ),
+    explained="The score stands beside its threshold; weeks are those between the examinations.",
+)
+"""Of the review page."""
 
 _WHOLE = 32_000_000  # bytes; of a larger file the ends are read: a slide is sent again, not edited
 _END = 1_000_000
@@ -58,6 +83,7 @@ def run_pcr_batch(
     override_gates: Sequence[str] = (),
     progress: Progress | None = None,
     limits: Limits | None = None,
+    cluster: Cluster | None = None,
 ) -> BatchResult:
     """Predict every patient; a failed one costs a row in failures.csv, never the batch.
 
@@ -74,18 +100,32 @@ def run_pcr_batch(
         override_gates: gates that may not refuse.
         progress: called with cases done, cases in all and a line.
         limits: of the processes.
+        cluster: does the cases, on ``device``; their paths must be absolute.
 
     Raises:
-        InputError: no usable model or results folder, or another run writes into it.
+        InputError: no usable model or results folder, another run writes into it, or no cluster.
         OSError: the results folder is full or gone; what is done stays.
     """
+    if cluster is not None:
+        options = (variant, tuple(explain), tuple(override_gates))
+        load = partial(load_pcr, Path(run).absolute(), device, *options)
+        here = load_pcr(run, "cpu", *options)
+        results = pcr_results(out)
+        done = run_on_cluster(
+            cases, load, here, results, cluster, limits, progress, modules=(__name__,)
+        )
+        write_review(out, REVIEW)
+        return done
     pool = (limits or Limits()).pool(len(cases))
     try:
-        system = PcrSystem(PcrModel.load(run, device), variant, explain, override_gates)
-        return run_cases(cases, system, pcr_results(out), pool, progress)
+        system = load_pcr(run, device, variant, explain, override_gates)
+        done = run_cases(cases, system, pcr_results(out), pool, progress)
     finally:
         if pool is not None:
             pool.close()
+    if cases:
+        write_review(out, REVIEW)
+    return done
 
 
 def predict_pcr_case(
@@ -140,6 +180,17 @@ def predict_pcr_case(
 def pcr_results(out: str | os.PathLike[str]) -> Results:
     """The results folder of the system."""
     return Results(out, "pcr", COLUMNS)
+
+
+def load_pcr(
+    run: str | os.PathLike[str],
+    device: str,
+    variant: str | None,
+    explain: Sequence[MapMethod],
+    override_gates: Sequence[str],
+) -> PcrSystem:
+    """The system of a run, as `run_pcr_batch` is told of it."""
+    return PcrSystem(PcrModel.load(run, device), variant, explain, override_gates)
 
 
 class PcrSystem:

@@ -12,30 +12,25 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import shutil
-import tempfile
-import time
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from breastpredict.errors import BreastPredictError, InputError
+from breastpredict.errors import InputError
+from breastpredict.study.batch.course import (
+    BatchResult,
+    Course,
+    Progress,
+    network_reason,
+    raise_disk,
+    staging_folder,
+)
 from breastpredict.study.batch.network import Network, Scored, score
-from breastpredict.study.batch.pace import Pace
-from breastpredict.study.batch.pool import Pool, Worker, ending
-from breastpredict.study.batch.station import Answer, Job, Station
+from breastpredict.study.batch.pool import Pool, Worker, lost
+from breastpredict.study.batch.station import Answer, Station
 from breastpredict.study.batch.system import Case, System
-from breastpredict.study.ledger import Ledger
 from breastpredict.study.results import Results
 
-Progress = Callable[[int, int, str], None]
-"""Called with cases done, cases in all, and a line that names cases by key only."""
-
 _HELD = 3
-_STAGING = ".staging-"
-_TABLES_S = 15.0
-_TABLES_SHARE = 20  # writing the tables takes at most one part in this many of the time
 _MOST = 8
 
 
@@ -82,23 +77,6 @@ class Limits:
         return Pool(workers, self.timeout_s, int(self.memory_gb * 1e9), modules)
 
 
-@dataclass(frozen=True)
-class BatchResult:
-    """How a batch went.
-
-    Attributes:
-        predicted: cases done now.
-        skipped: found done already.
-        failed: failed or refused.
-        seconds: stage → time, summed over processes: "read", "network", "write", "record".
-    """
-
-    predicted: int
-    skipped: int
-    failed: int
-    seconds: dict[str, float] = field(default_factory=dict, compare=False)
-
-
 def run_cases(
     cases: Sequence[Case],
     system: System,
@@ -120,9 +98,9 @@ def run_cases(
         OSError: the results folder is full or gone. What is done stays.
     """
     try:
-        with results.opened("batch") as ledger, _staging(results.folder) as staging:
+        with results.opened("batch") as ledger, staging_folder(results.folder) as staging:
             station = Station(system.work, results.key, system.settings, staging)
-            course = _Course(cases, results, ledger, staging, progress)
+            course = Course(cases, results, ledger, staging, progress)
             if pool is None:
                 _alone(course, station, system)
             else:
@@ -136,153 +114,13 @@ def run_cases(
             pool.close()
 
 
-@contextlib.contextmanager
-def _staging(folder: Path) -> Iterator[Path]:
-    """A folder beside the results that is gone afterwards, as those of killed runs are."""
-    for left in folder.glob(f"{_STAGING}*"):
-        shutil.rmtree(left, ignore_errors=True)
-    made = Path(tempfile.mkdtemp(prefix=_STAGING, dir=folder))
-    try:
-        yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-
-
-class _Course:
-    """What is to be done, and what was."""
-
-    def __init__(
-        self,
-        cases: Sequence[Case],
-        results: Results,
-        ledger: Ledger,
-        staging: Path,
-        progress: Progress | None,
-    ) -> None:
-        self._results = results
-        self._ledger = ledger
-        self._staging = staging
-        self._progress = progress
-        keys = [results.key("patient", case.patient_id) for case in cases]
-        ledger.register(keys)
-        there = ledger.predictions()
-        self.folder = results.folder
-        self.pending: deque[Job] = deque()
-        for key, case in zip(keys, cases, strict=True):
-            entry = there.get(key)
-            whole = (self.folder / key / "result.json").is_file()
-            known = (entry.stamp, entry.made_from) if entry is not None and whole else None
-            self.pending.append(Job(key, case, known))
-        self.total = len(keys)
-        self._known = sum(job.known is not None for job in self.pending)
-        self._counts: Counter[str] = Counter()
-        self._seconds: defaultdict[str, float] = defaultdict(float)
-        self._pace = Pace()
-        self._tables_at, self._tables_s = time.monotonic(), 0.0
-
-    @property
-    def done(self) -> int:
-        """Cases that need nothing more."""
-        return self._counts.total()
-
-    def result(self) -> BatchResult:
-        """How it went."""
-        counts = self._counts
-        return BatchResult(
-            counts["predicted"], counts["skipped"], counts["failed"], dict(self._seconds)
-        )
-
-    def spent(self, stage: str, seconds: float) -> None:
-        """Time that a stage took."""
-        self._seconds[stage] += seconds
-
-    def same(self, job: Job, answer: Answer) -> None:
-        """What is there is what would be made."""
-        assert job.known is not None
-        if answer.stamp != job.known[0]:
-            self._ledger.restamp(job.key, answer.stamp)
-        self._said(job, "skipped", "done already")
-
-    def written(self, job: Job, prepared: Answer, answer: Answer) -> None:
-        """Put a written case in its place."""
-        row = {"patient_id": job.case.patient_id, "cohort": job.case.cohort, **answer.content}
-        with self._recording():
-            self._place(job.key)
-            self._ledger.record(job.key, "predicted", row, prepared.made_from, prepared.stamp)
-            self._said(job, "predicted", "predicted")
-
-    def failed(self, job: Job, stage: str, reason: str) -> None:
-        """Record a failure, or a refusal that was written.
-
-        A case that failed keeps no folder of an earlier run: its numbers would look current.
-        """
-        row = {"patient_id": job.case.patient_id, "cohort": job.case.cohort}
-        with self._recording():
-            self._ledger.check()
-            if stage.startswith("gate"):
-                self._place(job.key)
-            else:
-                shutil.rmtree(self.folder / job.key, ignore_errors=True)
-                shutil.rmtree(self._staging / job.key, ignore_errors=True)
-            self._ledger.record(job.key, "failed", {**row, "stage": stage, "reason": reason})
-            self._said(job, "failed", "failed: see failures.csv")
-
-    def tables(self) -> None:
-        """Let the tables follow, now and then."""
-        now = time.monotonic()
-        if now - self._tables_at > max(_TABLES_S, _TABLES_SHARE * self._tables_s):
-            self._results.write_tables(self._ledger)
-            self._tables_at = time.monotonic()
-            self._tables_s = self._tables_at - now
-
-    @contextlib.contextmanager
-    def _recording(self) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.spent("record", time.perf_counter() - start)
-        self.tables()
-
-    def _place(self, key: str) -> None:
-        """Move a case's folder from where it was written to where it counts."""
-        self._ledger.check()
-        target, old = self.folder / key, self._staging / f"{key}-old"
-        if target.exists():
-            # Between the two moves nothing that is there counts; a kill here does the case again.
-            self._ledger.record(key, "")
-            os.replace(target, old)
-        os.replace(self._staging / key, target)
-        shutil.rmtree(old, ignore_errors=True)
-
-    def _said(self, job: Job, what: str, words: str) -> None:
-        self._counts[what] += 1
-        self._known -= job.known is not None
-        if what != "skipped":
-            self._pace.step()
-        if self._progress is not None:
-            pace = self._pace.words(self.total - self.done - self._known)
-            line = f"{job.key} {words}" + (f" ({pace})" if pace else "")
-            self._progress(self.done, self.total, line)
-
-
-def _raise_disk(answer: Answer, folder: Path) -> None:
-    if answer.kind == "disk":
-        raise OSError(answer.number, answer.reason, str(folder))
-
-
-def _reason(error: BaseException) -> tuple[str, str]:
-    """Stage and reason of what the network raised for a case."""
-    if isinstance(error, BreastPredictError):
-        return "input", str(error)
-    return "internal", f"internal error: {type(error).__name__}: {error}".splitlines()[0]
-
-
-def _alone(course: _Course, station: Station, system: System) -> None:
+def _alone(course: Course, station: Station, system: System) -> None:
     """All in this process, one case after the other."""
     while course.pending:
         job = course.pending.popleft()
         prepared = station.prepare(job)
         course.spent("read", prepared.seconds)
-        _raise_disk(prepared, course.folder)
+        raise_disk(prepared, course.folder)
         if prepared.kind == "same":
             course.same(job, prepared)
             continue
@@ -293,11 +131,11 @@ def _alone(course: _Course, station: Station, system: System) -> None:
         course.spent("network", scored.seconds)
         if isinstance(scored.outputs, Exception):
             station.forget(job)
-            course.failed(job, *_reason(scored.outputs))
+            course.failed(job, *network_reason(scored.outputs))
             continue
         answer = station.write(job, scored.outputs)
         course.spent("write", answer.seconds)
-        _raise_disk(answer, course.folder)
+        raise_disk(answer, course.folder)
         if answer.kind == "written":
             course.written(job, prepared, answer)
         else:
@@ -307,7 +145,7 @@ def _alone(course: _Course, station: Station, system: System) -> None:
 class _Crew:
     """The same with worker processes, all at once."""
 
-    def __init__(self, course: _Course, pool: Pool, network: Network) -> None:
+    def __init__(self, course: Course, pool: Pool, network: Network) -> None:
         self._course = course
         self._pool = pool
         self._network = network
@@ -343,7 +181,7 @@ class _Crew:
         if isinstance(scored.outputs, Exception):
             del worker.held[job.key], self._prepared[job.key]
             self._pool.forget(worker, job)
-            self._course.failed(job, *_reason(scored.outputs))
+            self._course.failed(job, *network_reason(scored.outputs))
         else:
             worker.waiting.append((job, scored.outputs))
 
@@ -358,7 +196,7 @@ class _Crew:
             return
         writing = job.key in worker.held
         self._course.spent("write" if writing else "read", answer.seconds)
-        _raise_disk(answer, self._course.folder)
+        raise_disk(answer, self._course.folder)
         if answer.kind == "prepared":
             worker.held[job.key] = job
             self._prepared[job.key] = Answer("same", stamp=answer.stamp, made_from=answer.made_from)
@@ -382,6 +220,4 @@ class _Crew:
         self._pool.replace(worker)
         if job is not None:
             self._prepared.pop(job.key, None)
-            how = ending(worker.process)
-            words = f"The process that worked on the case ended unexpectedly ({how})"
-            self._course.failed(job, *(worker.doomed or ("crash", words)))
+            self._course.failed(job, *lost(worker))

@@ -187,7 +187,14 @@ class Pool:
         self.events.put((worker, None))
 
 
-def ending(process: subprocess.Popen[bytes]) -> str:
+def lost(worker: Worker) -> tuple[str, str]:
+    """Why a worker that has ended lost its case: stage and reason."""
+    how = _ending(worker.process)
+    words = f"The process that worked on the case ended unexpectedly ({how})"
+    return worker.doomed or ("crash", words)
+
+
+def _ending(process: subprocess.Popen[bytes]) -> str:
     """How a process ended, in words."""
     code = process.wait()
     if code >= 0:
