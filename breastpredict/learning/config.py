@@ -31,6 +31,9 @@ class TrainConfig:
         optimizer: ``"adamw"``, or ``"adam"`` (Kingma & Ba 2015).
         learning_rate: peak rate of the optimiser.
         schedule: ``"cosine"`` after a warm-up, or ``"fixed"``: the same rate throughout.
+        head_rate: the head's learning rate, in multiples of ``learning_rate``. What a network
+            trained from scratch sees of its patients differs little between them at first; a head
+            as slow as the rest then stays at chance for long.
         weight_decay: decoupled weight decay (not on biases and normalisation); with ``"adam"`` the
             L2 penalty of all weights.
         warmup_epochs: epochs of linear warm-up; at most half of ``epochs`` is used.
@@ -73,6 +76,7 @@ class TrainConfig:
     micro_batch: int = 0
     optimizer: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = 1e-4
+    head_rate: float = 1.0
     schedule: Literal["cosine", "fixed"] = "cosine"
     weight_decay: float = 0.05
     warmup_epochs: int = 5
@@ -102,8 +106,9 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "choose_from", "copies", "ultrasound_repeats"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if not self.learning_rate > 0:
-            raise InputError(f"learning_rate is {self.learning_rate}; it must be above 0")
+        for name in ("learning_rate", "head_rate"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be above 0")
         for name in ("micro_batch", "weight_decay", "warmup_epochs", "patience", "workers", "seed"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must not be negative")

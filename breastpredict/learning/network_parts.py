@@ -57,24 +57,41 @@ def shift_logit(model: nn.Module, shift: float) -> None:
 
 
 def optimizer_of(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019), or Adam (Kingma & Ba 2015) at the same terms for all.
+    """AdamW (Loshchilov & Hutter 2019), or Adam (Kingma & Ba 2015) at the same decay for all.
 
     With AdamW biases, norms, positions and the patch embedding of a ViT are not decayed.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
-    if config.optimizer == "adam":
-        return torch.optim.Adam(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
     kernels = {id(m.weight) for m in model.modules() if isinstance(m, nn.Conv2d)}
     kernels -= {id(p) for m in model.modules() if isinstance(m, PatchEmbed) for p in m.parameters()}
-    decayed = [p for p in trained if p.ndim == 2 or id(p) in kernels]
-    chosen = {id(p) for p in decayed}
-    return torch.optim.AdamW(
-        [
-            {"params": decayed, "weight_decay": config.weight_decay},
-            {"params": [p for p in trained if id(p) not in chosen], "weight_decay": 0.0},
-        ],
-        lr=config.learning_rate,
-    )
+    decayed = {id(p) for p in trained if p.ndim == 2 or id(p) in kernels}
+    head = head_of(model) if config.head_rate != 1 else set()
+    every = config.optimizer == "adam"
+    groups = []
+    for rate, part in ((1.0, False), (config.head_rate, True)):
+        members = [p for p in trained if (id(p) in head) == part]
+        for decay in (True, False):
+            chosen = [p for p in members if (every or id(p) in decayed) == decay]
+            if chosen:
+                weight_decay = config.weight_decay if decay else 0.0
+                groups.append(
+                    {
+                        "params": chosen,
+                        "weight_decay": weight_decay,
+                        "lr": config.learning_rate * rate,
+                    }
+                )
+    kind = torch.optim.Adam if every else torch.optim.AdamW
+    return kind(groups, lr=config.learning_rate)
+
+
+def head_of(model: nn.Module) -> set[int]:
+    """``id`` of each weight between the encoders' vectors and the logit."""
+    return {
+        id(parameter)
+        for name, parameter in model.named_parameters()
+        if name.startswith(("head.", "classifier.")) or ".project." in name
+    }
 
 
 def averaged(model: nn.Module, decay: float) -> AveragedModel:

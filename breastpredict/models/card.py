@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from breastpredict import RESEARCH_USE_ONLY, SYNTHETIC_WARNING
+from breastpredict.models.card_maps import map_lines
 from breastpredict.models.network import System, system_of
 
 INTENDED_USES: dict[System, str] = {
@@ -67,6 +68,7 @@ def card(metadata: Mapping[str, Any], figure: str | None = None) -> str:
         _data(block),
         _metrics(block),
         _local(block),
+        *([map_lines(block)] if system_of(block["network"]) == "pcr" else []),
         _limits(block),
         _curve(figure),
         _files(block),

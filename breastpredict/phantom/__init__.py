@@ -9,7 +9,7 @@ from breastpredict.phantom.mr_dicom import write_dce
 from breastpredict.phantom.mr_study import LAYOUTS, StudyHeader, WrittenDce, WrittenPhase
 from breastpredict.phantom.pcr import make_pcr_phantom
 from breastpredict.phantom.pcr_plan import plan_pcr_cohorts
-from breastpredict.phantom.random_run import write_random_run
+from breastpredict.phantom.random_run import write_random_pcr_run, write_random_run
 
 __all__ = [
     "LAYOUTS",
@@ -25,5 +25,6 @@ __all__ = [
     "plan_pcr_cohorts",
     "render_her2_case",
     "write_dce",
+    "write_random_pcr_run",
     "write_random_run",
 ]

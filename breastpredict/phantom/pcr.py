@@ -107,7 +107,7 @@ def write_pcr_case(folder: Path, plan: CasePlan) -> tuple[dict[str, str], dict[s
     """Render and write one case below ``folder``; its rows of COHORT.csv and truth.csv."""
     shown = [write_examination(folder, plan, time) for time in (0, 1)]
     tissue = render_tissue(plan)
-    slide, region = _write_slide(folder, plan, tissue)
+    slide, region = write_slide(folder, plan, tissue)
     row = {
         "patient_id": plan.patient_id,
         "cohort": plan.cohort,
@@ -196,7 +196,7 @@ def _write_masks(folder: Path, name: str, scan: RenderedScan, screen: Screen) ->
     return names
 
 
-def _write_slide(folder: Path, plan: CasePlan, tissue: RenderedTissue) -> tuple[str, str]:
+def write_slide(folder: Path, plan: CasePlan, tissue: RenderedTissue) -> tuple[str, str]:
     """Write the biopsy; the cells ``pathology`` and ``pathology_region``."""
     name = f"{plan.number:04d}"
     x, y, width, height = tissue.region
