@@ -27,6 +27,26 @@ def studies_of(modality: str) -> list[tuple[str, str]]:
     return found
 
 
+def files_of(modality: str) -> list[tuple[str, str]]:
+    """File and words of every instance of a modality in the open database; for stills and clips."""
+    database = slicer.dicomDatabase
+    if database is None or not database.isOpen:
+        return []
+    found = []
+    for patient in database.patients():
+        for study in database.studiesForPatient(patient):
+            for series in database.seriesForStudy(study):
+                if database.fieldForSeries("Modality", series) != modality:
+                    continue
+                files = database.filesForSeries(series)
+                for number, file in enumerate(files, start=1):
+                    texts = [database.fileValue(file, tag) for tag in _WORDS]
+                    which = f"{number}/{len(files)}" if len(files) > 1 else ""
+                    words = " · ".join(text for text in (*texts, which) if text)
+                    found.append((str(file), words or study))
+    return found
+
+
 def save_to_database(folder: Path) -> int:
     """Index the DICOM files of a result into the open database, as copies; returns how many.
 

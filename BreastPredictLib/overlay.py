@@ -69,7 +69,8 @@ def show_map(node: Any, colour: str, threshold: float) -> None:
     """
     display = node.GetDisplayNode()
     display.SetAndObserveColorNodeID(colour_node(colour).GetID())
-    highest = float(np.max(slicer.util.arrayFromVolume(node))) or 1.0
+    highest = float(np.max(slicer.util.arrayFromVolume(node)))
+    highest = highest if highest > 0 else 1.0  # a map may speak against its class everywhere
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(0.0, highest)
     display.SetApplyThreshold(True)

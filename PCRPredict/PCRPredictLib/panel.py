@@ -1,116 +1,189 @@
-"""The panel, as far as the module goes: choosing and checking the pair of examinations."""
+"""The panel: its sections, what it follows in the scene, and what its state depends on."""
 
 from __future__ import annotations
 
-import logging
-from typing import Any
+from typing import Any, ClassVar
 
+import slicer
 import vtk
-from slicer.i18n import tr as _
 
+from BreastPredictLib.panel import CasePanel
 from BreastPredictLib.parameters import is_set
-from BreastPredictLib.words import SIDE_NOT_KNOWN, SIDES
+from BreastPredictLib.train_section import TrainSection
 
+from . import reading
 from .case import Case
-from .reading import ReadPair
+from .list_of_patients import rows_of
+from .list_section import ListSection
+from .predict_section import PredictSection
+from .regions import GONE
+from .regions_section import RegionsSection
+from .result_section import ResultSection
+from .state import Facts, reasons
+from .study_section import StudySection
+
+_MARKUPS = ("us0Square", "us1Square", "rectangle")
 
 
-class Panel:
+class Panel(CasePanel):
     """What the widget class hands everything to.
 
     Args:
         ui: the widgets of PCRPredict.ui by name.
         case: what is shown.
-
-    Attributes:
-        read: the pair, as long as it is what is chosen.
-        problem: the last error in words.
     """
 
+    name = "PCRPredict"
+    buttons: ClassVar[dict[str, str]] = {
+        "table": "readTableButton",
+        "previous": "previousButton",
+        "next": "nextButton",
+        "clinical": "clinicalButton",
+        "read": "readButton",
+        "us0_square": "us0SquareButton",
+        "us1_square": "us1SquareButton",
+        "rectangle": "rectangleButton",
+        "predict": "applyButton",
+        "save_dicom": "saveDicomButton",
+        "save_report": "saveReportButton",
+        "train": "trainButton",
+    }
+    path_edits = (
+        *("patientsEdit", "us0FileEdit", "us1FileEdit", "pathologyEdit", "resultsEdit"),
+        *("cohortEdit", "trainingRunEdit"),
+    )
+    case: Case
+
     def __init__(self, ui: Any, case: Case) -> None:
-        self.ui, self.case = ui, case
-        self.read: ReadPair | None = None
-        self.problem = ""
-        self._observed: list[tuple[Any, int]] = []
-        ui.readButton.connect("clicked()", self.read_pair)
-
-    def observe(self) -> None:
-        """Follow the parameters, and show them."""
-        self.unobserve()
-        node = self.case.parameters.parameterNode
-        tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._changed)
-        self._observed.append((node, tag))
-        self._changed()
-
-    def unobserve(self) -> None:
-        """Follow nothing: the scene is about to go."""
-        for node, tag in self._observed:
-            node.RemoveObserver(tag)
-        self._observed = []
+        super().__init__(ui, case)
+        self._layout_shown = False
+        self.study = StudySection(ui, self)
+        self.list = ListSection(ui, self)
+        self.predict = PredictSection(ui, self)
+        self.result = ResultSection(ui, self)
+        self.regions = RegionsSection(ui, self)
+        self.train = TrainSection(ui, self, case.train)
+        self.sections = (
+            *(self.list, self.study, self.regions, self.predict, self.result, self.train),
+        )
 
     def enter(self) -> None:
         """The module is shown."""
+        self.study.enter()
 
     def exit(self) -> None:
         """Another module is shown."""
 
     def forget(self) -> None:
         """The scene is about to go."""
-        self.read, self.problem = None, ""
+        self._layout_shown = False
 
-    def close(self) -> None:
-        """The widgets are about to go."""
-        self.unobserve()
+    def heard(self, event: dict[str, Any]) -> None:
+        """The child process has said how far it is."""
+        self.train.heard(event)
 
-    def read_pair(self) -> None:
-        """Read what is chosen; an error is shown."""
-        self.read, self.problem = None, ""
-        try:
-            self.read = self.case.read_pair()
-        except Exception as error:  # from here on the user is told, whatever it is
-            self.problem = str(error)
-            # The message may name a file, and with it a patient: the log gets the kind only.
-            logging.info("PCRPredict: %s", type(error).__name__)
-        self.refresh()
+    # Scene
 
-    def _changed(self, *_args: Any) -> None:
-        self.read, self.problem = None, ""  # it would be about another choice
-        self.refresh()
+    def update_inputs(self) -> None:
+        """Find squares and variant again."""
+        self.case.update_regions()
 
-    def refresh(self) -> None:
-        """Show what is chosen, and what is known of it."""
-        ui, p = self.ui, self.case.parameters
-        missing = [
-            name
-            for name, node, file in (("US-0", p.us0, p.us0File), ("US-1", p.us1, p.us1File))
-            if node is None and not is_set(file)
-        ]
-        ui.readButton.enabled = not missing
-        ui.readButton.toolTip = (
-            _("Choose {names} first.").format(names=" and ".join(missing)) if (missing) else ""
-        )
-        ui.problemLabel.text, ui.problemLabel.visible = self.problem, bool(self.problem)
-        ui.patientLabel.text = _("No patient: no pair is read")
-        ui.pairLabel.text = ""
-        for edit in (ui.us0FileEdit, ui.us1FileEdit):
-            if edit.currentPath == ".":  # how an empty path comes back from the parameters
-                edit.currentPath = ""
-        if self.read is not None:
-            self._show(self.read)
+    def settle(self) -> None:
+        """The reader has stopped dragging: make texts of it, and find what follows from them."""
+        self.case.regions.take_edits(self.case.parameters)
+        super().settle()
 
-    def _show(self, read: ReadPair) -> None:
-        us0, us1 = read.us0, read.us1
-        side = SIDES.get(us0.laterality or us1.laterality or "", SIDE_NOT_KNOWN)
-        who = us0.patient_id or us1.patient_id
-        self.ui.patientLabel.text = " · ".join([f"ID {who}" if who else _("ID not known"), side])
-        weeks = read.pair.interval_weeks
-        lines = [
-            _("Interval not known") if weeks is None else _("{n:.1f} weeks apart").format(n=weeks),
-            *(
-                f"{n}: {u.region.words}, {u.spacing_text}"
-                for n, u in (("US-0", us0), ("US-1", us1))
+    def watched(self) -> dict[str, Any]:
+        """What of the parameters the panel follows."""
+        p = self.case.parameters
+        return {
+            "markups": tuple(getattr(p, name) for name in _MARKUPS),
+            "inputs": (
+                *(p.us0Roi, p.us1Roi, p.pathologyRegion, p.opened, p.run, p.variant, p.mpp),
+                *(p.subtype, p.er, p.ki67, p.regimen, p.laterality, p.pathology),
+                *(p.us0, p.us1, p.us0File, p.us1File, p.us0Date, p.us1Date),
             ),
-            *read.pair.warnings,
-            *dict.fromkeys((*us0.warnings, *us1.warnings)),
-        ]
-        self.ui.pairLabel.text = "\n".join(lines)
+            "map": (tuple(self.case.maps), p.colour, p.threshold),
+            "shown": (tuple(self.case.maps), p.method, p.opacity),
+            "images": (p.us0Image, p.us1Image, p.overview),
+        }
+
+    def changed(self, before: dict[str, Any], now: dict[str, Any]) -> None:
+        """Follow markups, inputs, maps and layers."""
+        for old, new in zip(before.get("markups", (None,) * 3), now["markups"], strict=True):
+            if new is not None and new is not old:
+                self.watch(new, vtk.vtkCommand.ModifiedEvent, self.wait_to_settle)
+                event = slicer.vtkMRMLMarkupsNode.PointModifiedEvent
+                self.watch(new, event, self.wait_to_settle)
+        if now["inputs"] != before.get("inputs", now["inputs"]):
+            self.case.update_regions()
+        if now["map"] != before.get("map"):
+            self.case.update_maps()
+        if any(now[name] != before.get(name) for name in ("shown", "images")):
+            self.show_layers()
+
+    def show_layers(self) -> None:
+        """Images and maps in the views; at the first image these are laid out for them."""
+        p = self.case.parameters
+        there = any(image is not None for image in (p.us0Image, p.us1Image, p.overview))
+        if there and not self._layout_shown:
+            self._layout_shown = True
+            self.result.turn_to_layout()
+        else:
+            self.result.show_layers()
+
+    # State
+
+    def clinical(self) -> tuple[str, tuple[str, ...]]:
+        """Why the clinical variables cannot be used, and what of them contradicts each other."""
+        p = self.case.parameters
+        typed = (p.subtype, p.er, p.ki67, p.regimen)
+        if not any(typed):
+            return "", ()
+        from breastpredict.errors import InputError
+        from breastpredict.pcr import PcrClinical
+
+        try:
+            return "", PcrClinical.parse(*typed).contradictions()
+        except InputError as error:
+            return str(error), ()
+
+    def facts(self) -> Facts:
+        """What the state depends on."""
+        case, p = self.case, self.case.parameters
+        opened, result, folder = case.opened, case.result, case.result_folder
+        task = case.tasks.current
+        self.predict.describe()
+        problem, _notes = self.clinical()
+        there = opened or {}
+        return Facts(
+            chosen=reading.is_chosen(p),
+            read=opened is not None,
+            us0=there.get("us0") is not None,
+            us1=there.get("us1") is not None,
+            biopsy=there.get("pathology") is not None,
+            clinical=any((p.subtype, p.er, p.ki67, p.regimen)),
+            clinical_problem=problem,
+            pair_problem=there.get("pair_problem", ""),
+            regions_problem=case.regions.problem or case.regions.biopsy_problem,
+            gone=p.us1Roi == GONE,
+            variant_problem=case.variant_problem,
+            table=is_set(p.patients),
+            patients=len(rows_of(p)),
+            place=p.place,
+            picked=bool(self.list.picked),
+            run_problem=self.predict.problem,
+            missing=self.missing(),
+            can_install=slicer.util.mainWindow() is not None,
+            busy=task.name if task is not None else "",
+            cohort=is_set(p.cohort),
+            training_run=is_set(p.trainingRun),
+            result=result["status"] if result else "",
+            result_stale=case.result_is_stale,
+            has_dicom=folder is not None and any(folder.glob("*.dcm")),
+            has_report=folder is not None and (folder / "report.html").is_file(),
+        )
+
+    def reasons(self) -> dict[str, str]:
+        """Action → why its button cannot be pressed; empty where it can."""
+        return reasons(self.facts())

@@ -1,72 +1,76 @@
-"""US-0 and US-1 of a case: from nodes of the scene or from files to the checked pair."""
+"""What was chosen of a case: nodes of the scene or files, as the backend takes them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from BreastPredictLib.parameters import is_set
 
-from .ultrasound_source import UltrasoundSource, source_of
+from .ultrasound_source import UltrasoundSource, frame_of, source_of
 
-if TYPE_CHECKING:
-    from breastpredict.dicom import UltrasoundImage
-    from breastpredict.pcr.pair import Pair
-
-
-@dataclass(frozen=True)
-class ReadPair:
-    """Both examinations.
-
-    Attributes:
-        us0, us1: as the backend reads them.
-        pair: what was checked of them.
-    """
-
-    us0: UltrasoundImage
-    us1: UltrasoundImage
-    pair: Pair
+TIMES = ("us0", "us1")
+TITLES = {"us0": "US-0", "us1": "US-1", "pathology": "the biopsy"}
 
 
-def source(node: Any, file: Path, folder: Path) -> UltrasoundSource | None:
+def source(parameters: Any, time: str, folder: Path) -> UltrasoundSource | None:
     """What was chosen for one time: a node of the scene, else a file; None where nothing is.
 
     Args:
-        node: the chosen volume or sequence, or None.
-        file: the chosen file.
+        parameters: a `PCRPredictParameterNode`.
+        time: "us0" or "us1".
         folder: for images that have no file.
 
     Raises:
         ValueError: the node is no ultrasound image.
     """
+    node, file = getattr(parameters, time), getattr(parameters, f"{time}File")
     if node is not None:
         return source_of(node, folder)
-    return UltrasoundSource(file) if is_set(file) else None
+    if not is_set(file):
+        return None
+    frame, region = (getattr(parameters, f"{time}{what}") for what in ("Frame", "Region"))
+    return UltrasoundSource(file, frame or None, region or None)
 
 
-def read_pair(parameters: Any, folder: Path) -> ReadPair:
-    """Read both examinations of a case and check that they belong together.
-
-    Args:
-        parameters: a `PCRPredictParameterNode`.
-        folder: for images that have no file.
+def sources(parameters: Any, folder: Path) -> dict[str, dict[str, Any]]:
+    """Time → "path" and, where they are chosen, "frame", "region" and "date"; what is chosen only.
 
     Raises:
-        ValueError: one of them is not chosen, or is no ultrasound image.
-        InputError: one cannot be read, or they are no pair.
+        ValueError: see `source`.
     """
-    from breastpredict.pcr.pair import check_pair
+    found = {}
+    for time in TIMES:
+        chosen = source(parameters, time, folder)
+        if chosen is not None:
+            found[time] = {
+                "path": str(chosen.path),
+                "frame": chosen.frame,
+                "region": chosen.region,
+                "date": getattr(parameters, f"{time}Date").strip() or None,
+            }
+    return found
 
+
+def choice(parameters: Any) -> list[Any]:
+    """What tells that the same images are chosen as before; plain values."""
     p = parameters
-    found = {
-        "US-0": source(p.us0, p.us0File, folder),
-        "US-1": source(p.us1, p.us1File, folder),
-    }
-    for name, chosen in found.items():
-        if chosen is None:
-            raise ValueError(f"Choose {name} first.")
-    us0, us1 = (chosen.read() for chosen in found.values() if chosen is not None)
-    return ReadPair(
-        us0, us1, check_pair(us0, us1, us0_date=p.us0Date or None, us1_date=p.us1Date or None)
+    found: list[Any] = [str(p.pathology) if is_set(p.pathology) else "", p.mpp.strip()]
+    for time in TIMES:
+        node, file = getattr(p, time), getattr(p, f"{time}File")
+        if node is not None:
+            chosen = [node.GetID(), frame_of(node) or 0]
+        elif is_set(file):
+            chosen = [str(file), getattr(p, f"{time}Frame"), getattr(p, f"{time}Region")]
+        else:
+            chosen = []
+        found.append([*chosen, getattr(p, f"{time}Date").strip()])
+    return [*found, p.laterality]
+
+
+def is_chosen(parameters: Any) -> bool:
+    """Whether there is an image to read."""
+    p = parameters
+    return is_set(p.pathology) or any(
+        getattr(p, time) is not None or is_set(getattr(p, f"{time}File")) for time in TIMES
     )

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import slicer
 import vtk
 
-from BreastPredictLib.geometry import place
+from BreastPredictLib.geometry import add_volume
 from BreastPredictLib.overlay import remember
 
 if TYPE_CHECKING:
@@ -22,41 +21,42 @@ INSTANCES = "DICOM.instanceUIDs"
 def add_image(image: UltrasoundImage, name: str) -> Any:
     """A new scalar volume node of the B-mode region, grey of 8 bits, as the backend reads it.
 
-    A pixel (column, row) of the file's frame lies at LPS (column · width, row · height, 0), in mm
-    where the file gives a spacing and in pixels where it gives none; which of them is in the node's
-    attributes. Slicer's own plugin places a frame in the same way.
+    It lies where `breastpredict.dicom.UltrasoundImage.geometry` says, in mm or in pixels; which of
+    them is in the node's attributes. Slicer's own plugin places a frame in the same way.
 
     Args:
         image: what is shown.
         name: of the node.
     """
-    from breastpredict.imaging import Geometry
+    node = add_volume(name, np.ascontiguousarray(image.pixels[np.newaxis]), image.geometry)
+    uid = "" if image.header is None else str(image.header.get("SOPInstanceUID", ""))
+    describe_region(node, image.facts, uid)
+    return node
 
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
-    slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(image.pixels[np.newaxis]))
-    rows, columns = image.pixels.shape
-    width, height = image.spacing_mm or (1.0, 1.0)
-    x0, y0, x1, y1 = image.region.box
-    direction = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
-    origin = (x0 * width, y0 * height, 0.0)
-    place(node, Geometry((columns, rows, 1), (width, height, 1.0), origin, direction))
-    node.CreateDefaultDisplayNodes()
-    if image.header is not None:
-        node.SetAttribute(INSTANCES, str(image.header.get("SOPInstanceUID", "")))
+
+def describe_region(node: Any, facts: dict[str, Any], instance_uid: str) -> None:
+    """Keep on a volume node which region of which file it shows.
+
+    Args:
+        node: the volume.
+        facts: as the backend says of the image.
+        instance_uid: of the file; empty where it is not DICOM.
+    """
+    if instance_uid:
+        node.SetAttribute(INSTANCES, instance_uid)
     remember(
         node,
         {
-            "Region": f"{x0},{y0},{x1},{y1}",
-            "RegionNumber": str(image.region_number),
-            "RegionBy": image.region.by,
-            "Frame": str(image.frame),
-            "FrameReason": image.frame_reason,
-            "Spacing": image.spacing_text,
-            "Laterality": image.laterality or "",
-            "Warnings": "; ".join(image.warnings),
+            "Region": ",".join(map(str, facts["box"])),
+            "RegionNumber": str(facts["region"]),
+            "RegionBy": facts["region_by"],
+            "Frame": str(facts["frame"]),
+            "FrameReason": facts["frame_reason"],
+            "Spacing": facts["spacing_text"],
+            "Laterality": facts["laterality"],
+            "Warnings": "; ".join(facts["warnings"]),
         },
     )
-    return node
 
 
 def source_pixel(node: Any, ras: Any) -> tuple[float, float]:

@@ -62,7 +62,7 @@ def source_of(node: Any, folder: Path) -> UltrasoundSource:
     """
     if node.IsA("vtkMRMLSequenceNode"):
         node = _shown_of(node)
-    frame = _frame_of(node)
+    frame = frame_of(node)
     known = _stated_file(node)
     if known is not None:
         region = node.GetAttribute(REGION_NUMBER)
@@ -93,7 +93,7 @@ def _shown_of(sequence: Any) -> Any:
     raise ValueError(f"Show the frame of '{sequence.GetName()}' that is meant: it has several.")
 
 
-def _frame_of(node: Any) -> int | None:
+def frame_of(node: Any) -> int | None:
     """Which frame of its file a node shows."""
     stated = node.GetAttribute(FRAME)
     if stated:

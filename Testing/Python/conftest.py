@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from harness.fixtures import running_slicer, slicer_app  # noqa: F401
-from her2_panel import her2, lasting_worker, small_case  # noqa: F401
+from her2_panel import her2, lasting_worker, lent_worker, small_case  # noqa: F401
 from pcr_panel import pcr, phantom_list  # noqa: F401
 from pcr_runs import pcr_model, pcr_trained  # noqa: F401
 from reader_studies import reader_cohort  # noqa: F401

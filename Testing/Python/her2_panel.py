@@ -193,6 +193,23 @@ def lasting_worker() -> Iterator[Any]:
 
 
 @pytest.fixture
+def lent_worker(slicer_app: Harness, lasting_worker: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Whatever makes itself a worker gets the lasting one, and does not end it."""
+    import breastpredict.worker
+
+    class Lent:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(lasting_worker, name)
+
+        def kill(self) -> None:
+            assert not lasting_worker.busy
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(breastpredict.worker, "WorkerClient", Lent)
+    return lasting_worker
+
+
+@pytest.fixture
 def her2(
     slicer_app: Harness, lasting_worker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Her2Panel]:

@@ -16,7 +16,7 @@ def test_every_line_to_tick_says_what_must_be_seen(repository: Path) -> None:
 
 
 def test_every_label_of_the_page_is_one_of_the_module(repository: Path) -> None:
-    folders = [repository / "HER2Predict", repository / "BreastPredictLib"]
+    folders = [repository / name for name in ("HER2Predict", "PCRPredict", "BreastPredictLib")]
     sources = [
         path for folder in folders for kind in ("ui", "py") for path in folder.rglob(f"*.{kind}")
     ]

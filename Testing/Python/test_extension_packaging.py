@@ -16,9 +16,7 @@ from extension_trees import Extension, build_extension, build_wheel, packages, r
 from jsonschema import Draft202012Validator
 from PIL import Image
 
-MODULES = ["HER2Predict"]
-UNFINISHED = ["PCRPredict"]
-"""Modules that the extension is released without."""
+MODULES = ["HER2Predict", "PCRPredict"]
 SHARED = "BreastPredictLib"
 """What the modules share, beside them."""
 
@@ -49,13 +47,6 @@ SCHEMA = {
 @pytest.fixture(scope="module")
 def extension(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Extension:
     return build_extension(repository, tmp_path_factory.mktemp("extension"))
-
-
-@pytest.fixture(scope="module")
-def with_unfinished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Extension:
-    """The extension with all modules, as a developer builds it."""
-    folder = tmp_path_factory.mktemp("unfinished")
-    return build_extension(repository, folder, "-DBREASTPREDICT_UNFINISHED=ON")
 
 
 @pytest.fixture(scope="module")
@@ -102,20 +93,20 @@ def lists(extension: Extension, module: str) -> dict[str, list[str]]:
 # What CMake is told.
 
 
-@pytest.mark.parametrize("module", MODULES + UNFINISHED)
+@pytest.mark.parametrize("module", MODULES)
 def test_the_list_of_scripts_is_every_python_file_of_the_module(
-    repository: Path, with_unfinished: Extension, module: str
+    repository: Path, extension: Extension, module: str
 ) -> None:
-    given = lists(with_unfinished, module)["SCRIPTS"]
+    given = lists(extension, module)["SCRIPTS"]
     there = {name for name in files_of(repository / module) if name.endswith(".py")}
     assert sorted(given) == sorted(there), f"add to or remove from {module}/CMakeLists.txt"
 
 
-@pytest.mark.parametrize("module", MODULES + UNFINISHED)
+@pytest.mark.parametrize("module", MODULES)
 def test_the_list_of_resources_is_every_file_of_the_modules_resources(
-    repository: Path, with_unfinished: Extension, module: str
+    repository: Path, extension: Extension, module: str
 ) -> None:
-    given = lists(with_unfinished, module)["RESOURCES"]
+    given = lists(extension, module)["RESOURCES"]
     there = {
         name
         for name in files_of(repository / module)
@@ -124,30 +115,23 @@ def test_the_list_of_resources_is_every_file_of_the_modules_resources(
     assert sorted(given) == sorted(there), f"add to or remove from {module}/CMakeLists.txt"
 
 
-@pytest.mark.parametrize("module", MODULES + UNFINISHED)
+@pytest.mark.parametrize("module", MODULES)
 def test_slicer_runs_the_generic_tests_and_the_modules_own(
-    with_unfinished: Extension, module: str
+    extension: Extension, module: str
 ) -> None:
-    assert lists(with_unfinished, module)["WITH_GENERIC_TESTS"] == []
-    assert ["SCRIPT", f"{module}.py"] in with_unfinished.calls("slicer_add_python_unittest")
+    assert lists(extension, module)["WITH_GENERIC_TESTS"] == []
+    assert ["SCRIPT", f"{module}.py"] in extension.calls("slicer_add_python_unittest")
 
 
-def test_every_folder_of_a_module_is_built_but_what_is_not_finished(
-    repository: Path, extension: Extension, with_unfinished: Extension
-) -> None:
+def test_every_folder_of_a_module_is_built(repository: Path, extension: Extension) -> None:
     there = [path.parent.name for path in repository.glob("*Predict/CMakeLists.txt")]
-    built, all_built = (
-        sorted(given[1] for given in each.calls("slicerMacroBuildScriptedModule"))
-        for each in (extension, with_unfinished)
-    )
-    assert built == sorted(MODULES)
-    assert all_built == sorted(there) == sorted(MODULES + UNFINISHED)
-    assert not any("pcrpredict" in name.lower() for name in files_of(extension.installed))
+    built = sorted(given[1] for given in extension.calls("slicerMacroBuildScriptedModule"))
+    assert built == sorted(there) == sorted(MODULES)
 
 
 def test_the_name_of_a_modules_library_is_nobody_elses(repository: Path) -> None:
     # All scripted modules of all extensions share one path.
-    for module in MODULES + UNFINISHED:
+    for module in MODULES:
         packages_of = [p.parent.name for p in (repository / module).glob("*/__init__.py")]
         assert set(packages_of) <= {f"{module}Lib"}
 
@@ -175,8 +159,7 @@ def test_installed_files_are_the_checkouts_own(repository: Path, extension: Exte
         assert (extension.installed / name).read_bytes() == source.read_bytes()
 
 
-def test_no_file_is_installed_twice_and_none_elsewhere(with_unfinished: Extension) -> None:
-    extension = with_unfinished
+def test_no_file_is_installed_twice_and_none_elsewhere(extension: Extension) -> None:
     assert len(extension.manifest) == len(set(extension.manifest))
     assert all(path.is_relative_to(extension.installed) for path in extension.manifest)
     assert not any("__pycache__" in path.parts for path in extension.manifest)
@@ -314,15 +297,15 @@ print(pathlib.Path(breastpredict.__file__).resolve().parent)
 """What a module finds when Slicer has only its own folder on the path."""
 
 
-@pytest.mark.parametrize("module", MODULES + UNFINISHED)
+@pytest.mark.parametrize("module", MODULES)
 @pytest.mark.parametrize("origin", ["source tree", "installed extension", "build tree"])
 def test_a_module_finds_what_the_modules_share_and_the_backend(
-    origin: str, module: str, repository: Path, with_unfinished: Extension, tmp_path: Path
+    origin: str, module: str, repository: Path, extension: Extension, tmp_path: Path
 ) -> None:
     folder, beside = {
         "source tree": (repository / module, repository),
-        "installed extension": (with_unfinished.installed, with_unfinished.installed),
-        "build tree": (with_unfinished.build, with_unfinished.build),
+        "installed extension": (extension.installed, extension.installed),
+        "build tree": (extension.build, extension.build),
     }[origin]
     done = python("-c", FINDS.format(module=module), path=[folder], cwd=tmp_path)
     assert done.returncode == 0, done.stderr

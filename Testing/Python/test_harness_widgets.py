@@ -429,3 +429,23 @@ def test_a_table_of_values_is_filled_edited_and_selected(slicer_app: Harness) ->
     assert changed[0] == "1" and selected == [0]
     assert item.data(qt.Qt.UserRole) == "series" and role.currentText == "post"
     assert table.rowCount == 2 and table.columnCount == 2
+
+
+def test_a_widget_that_is_gone_does_not_break_the_node_it_has_followed(
+    slicer_app: Harness,
+) -> None:
+    """Not even where nothing but its observer knows the node from Python."""
+    import gc
+
+    import slicer
+    import vtk
+    from harness.behaviours.registry import watch
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Followed")
+    selector = slicer.qMRMLNodeComboBox()
+    watch(selector, node, vtk.vtkCommand.ModifiedEvent, lambda _widget, _data, _kept=node: None)
+    selector.deleteLater()
+    del selector, node
+    slicer_app.process_events()
+    gc.collect()
+    slicer.mrmlScene.GetFirstNodeByName("Followed").Modified()

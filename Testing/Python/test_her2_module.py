@@ -18,13 +18,12 @@ import pydicom
 import pytest
 from cli_runs import process
 from harness import Harness
+from panel_pictures import VIEW, part_of_panel, slice_view, whole_panel
 from pictures import DOCS, beside, check_picture
 
 from breastpredict.dicom import read_mask, read_study
 from breastpredict.imaging import largest_slice
 
-WIDTH = 460
-VIEW = (430, 430)
 OBJECTS = ("segmentation.dcm", "report.dcm", "heatmap.dcm", "capture.dcm")
 MINTED = "1.2.826.0.1.3680043."
 """Root of the identifiers that every writing makes anew; the phantom's own are of another."""
@@ -60,25 +59,15 @@ class Reader:
 
     def panel(self) -> np.ndarray:
         """The whole panel as it looks."""
-        return self.app.grab(self.module.widgetRepresentation(), width=WIDTH)
+        return whole_panel(self.app, self.module)
 
     def part(self, *names: str) -> np.ndarray:
         """Parts of the panel as they look, one below the other."""
-        self.panel()  # lays it out
-        self.module.widgetRepresentation().show()
-        parts = [self.app.grab(getattr(self.ui, name), width=WIDTH) for name in names]
-        width = max(part.shape[1] for part in parts)
-        padded = [np.pad(p, ((0, 0), (0, width - p.shape[1]), (0, 0)), "edge") for p in parts]
-        return np.concatenate(padded)
+        return part_of_panel(self.app, self.module, self.ui, *names)
 
     def view(self, name: str = "Red", size: tuple[int, int] = VIEW) -> np.ndarray:
         """A slice view as it looks, the whole volume in it."""
-        view = self.app.view(name, size)
-        offset = view.node.GetSliceOffset()
-        view.logic.FitSliceToBackground()
-        view.node.SetSliceOffset(offset)
-        picture: np.ndarray = view.image()
-        return picture[..., :3]
+        return slice_view(self.app, name, size)
 
 
 @pytest.fixture

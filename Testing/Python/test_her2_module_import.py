@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli_runs import environment
 from harness import Harness
 from her2_panel import MODULE, SmallCase
+from pcr_panel import PhantomList
 
 SHARED = MODULE.parents[1] / "BreastPredictLib"
 MODULES = [MODULE, MODULE.parents[1] / "PCRPredict" / "PCRPredict.py"]
@@ -88,15 +91,24 @@ def test_importing_without_torch_costs_at_most_50_ms_above_an_empty_module() -> 
         assert float(line.rpartition(" ")[2]) <= 50.0, line
 
 
-def test_a_whole_prediction_brings_no_network_library_into_slicers_process(
-    small_case: SmallCase, tmp_path: Path
-) -> None:
-    """Without a main window, without CLI modules, and where torch, timm and monai are not."""
-    script = tmp_path / "slicer_process.py"
+def in_a_slicer_without_networks(module: Path, home: Path, statements: str, *words: object) -> Any:
+    """What a Slicer without main window and CLI modules says, where no torch, timm, monai are.
+
+    Args:
+        module: is loaded and shown; its widget is ``widget``.
+        home: for settings.
+        statements: make ``told`` of it; ``words`` are theirs.
+        words: for the statements, as text.
+
+    Returns:
+        names of the modules in the process, the text about what is missing, what pip was asked
+        for, and ``told``.
+    """
+    script = home.parent / "slicer_process.py"
     script.write_text(
         "import json, sys\n"
         "from pathlib import Path\n"
-        "testing, home, module, study, mask, run = sys.argv[1:]\n"
+        "testing, home, module, *words = sys.argv[1:]\n"
         "sys.path[:0] = [testing, testing + '/benchmarks']\n"
         "from module_import import block\n"
         "block()\n"
@@ -107,33 +119,55 @@ def test_a_whole_prediction_brings_no_network_library_into_slicers_process(
         "widget = app.enter(loaded)\n"
         "assert slicer.util.mainWindow() is None\n"
         "missing = widget.ui.missingLabel.text\n"
-        "result = widget.logic.process(study, run, mask=mask)\n"
-        "told = widget.ui.classLabel.text\n"
+        f"{statements}\n"
         "app.reset()\n"
-        "print(json.dumps([sorted(sys.modules), result['predicted_class'], told, missing,\n"
-        "                  slicer.packaging.pretend.requests]))\n"
+        "print(json.dumps([sorted(sys.modules), missing,\n"
+        "                  slicer.packaging.pretend.requests, told]))\n"
     )
-    arguments = (BENCHMARK.parents[1], tmp_path / "home", MODULE)
-    case = (small_case.study, small_case.mask, small_case.run)
+    arguments = (BENCHMARK.parents[1], home, module, *words)
     ended = subprocess.run(
-        [sys.executable, str(script), *map(str, (*arguments, *case))],
+        [sys.executable, str(script), *map(str, arguments)],
         capture_output=True,
         text=True,
         env=environment(),
     )
     assert ended.returncode == 0, ended.stderr
-    modules, predicted, told, missing, asked = json.loads(ended.stdout.splitlines()[-1])
+    modules, missing, asked, told = json.loads(ended.stdout.splitlines()[-1])
     assert not {name.partition(".")[0] for name in modules} & set(HEAVY)
-    assert told == f"HER2-{predicted}"  # the panel follows a script
     assert "PyTorch" in missing and "timm" in missing and asked == []
+    return told
 
 
-def test_setup_works_for_a_widget_of_its_own(slicer_app: Harness) -> None:
+def test_a_whole_prediction_brings_no_network_library_into_slicers_process(
+    small_case: SmallCase, tmp_path: Path
+) -> None:
+    predicted, told = in_a_slicer_without_networks(
+        MODULE,
+        tmp_path / "home",
+        "study, mask, run = words\n"
+        "result = widget.logic.process(study, run, mask=mask)\n"
+        "told = [result['predicted_class'], widget.ui.classLabel.text]",
+        *(small_case.study, small_case.mask, small_case.run),
+    )
+    assert told == f"HER2-{predicted}"  # the panel follows a script
+
+
+def test_the_same_of_a_pcr_patient(phantom_list: PhantomList, tmp_path: Path) -> None:
+    expected, told = in_a_slicer_without_networks(
+        MODULES[1],
+        tmp_path / "home",
+        "result = widget.logic.process(json.loads(words[0]), words[1], explain='none')\n"
+        "told = [result['expected'], widget.ui.classLabel.text]",
+        *(json.dumps(phantom_list.patients[0]), phantom_list.run),
+    )
+    assert told == f"Complete response {'expected' if expected else 'not expected'}"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
+def test_setup_works_for_a_widget_of_its_own(slicer_app: Harness, module: Path) -> None:
     """As ``HER2PredictWidget()`` in the Python console makes one."""
-    slicer_app.load(MODULE)
-    from HER2Predict import HER2PredictWidget
-
-    widget = HER2PredictWidget()
+    slicer_app.load(module)
+    widget = getattr(importlib.import_module(module.stem), f"{module.stem}Widget")()
     assert widget.ui.applyButton.text == "Apply" and not widget.ui.applyButton.enabled
     slicer_app.close_scene()
     widget.cleanup()

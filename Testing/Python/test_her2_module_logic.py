@@ -18,23 +18,6 @@ from breastpredict.dicom import read_study
 
 
 @pytest.fixture
-def lent_worker(slicer_app: Harness, lasting_worker: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Whatever makes itself a worker gets the lasting one, and does not end it."""
-    import breastpredict.worker
-
-    class Lent:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(lasting_worker, name)
-
-        def kill(self) -> None:
-            assert not lasting_worker.busy
-
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr(breastpredict.worker, "WorkerClient", Lent)
-    return lasting_worker
-
-
-@pytest.fixture
 def logic(slicer_app: Harness, lent_worker: Any) -> Iterator[Any]:
     """What a script makes: the module is loaded, and never shown."""
     slicer_app.load(MODULE)

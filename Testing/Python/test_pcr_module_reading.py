@@ -11,6 +11,7 @@ import pydicom
 import pytest
 from dicom_plugins import examination, import_folder
 from harness import Harness
+from pcr_panel import PcrPanel
 from PIL import Image
 from ultrasound_screens import dataset, fan, region, save, screen
 
@@ -197,33 +198,43 @@ def test_what_is_no_ultrasound_image_is_refused_in_words(
 
 
 def test_the_panel_reads_a_pair_of_a_file_and_an_image_and_says_what_was_checked(
-    slicer_app: Harness, tmp_path: Path
+    pcr: PcrPanel, tmp_path: Path
 ) -> None:
-    widget = slicer_app.enter(slicer_app.load(MODULE))
-    ui = widget.ui
-    assert not ui.readButton.enabled and "US-0 and US-1" in ui.readButton.toolTip
+    ui = pcr.ui
+    assert pcr.why_not("read") == "Choose an ultrasound image or a biopsy."
     first = examination(tmp_path / "us", 1, StudyDate="20240131")
     second = examination(tmp_path / "us", 2, StudyDate="20240327")
     import_folder(second.parent)
     ui.us0FileEdit.currentPath = str(first)
     ui.us1Selector.setCurrentNode(volume(rgb(second), file=second))
-    assert ui.readButton.enabled
-    ui.readButton.click()
-    assert ui.problemLabel.text == ""
+    pcr.press("read")
     assert "PID-4711" in ui.patientLabel.text and "RIGHT breast" in ui.patientLabel.text
     assert "8.0 weeks apart" in ui.pairLabel.text and "0.5 × 0.4 mm" in ui.pairLabel.text
     ui.us1Selector.setCurrentNode(volume(rgb(first), file=first))  # the same image twice
-    assert "weeks" not in ui.pairLabel.text
-    ui.readButton.click()
-    assert "the same image" in ui.problemLabel.text
-    assert "No patient" in ui.patientLabel.text
-    widget = slicer_app.reload(slicer_app.state.modules["pcrpredict"])
-    slicer_app.close_scene()
-    assert not widget.ui.readButton.enabled
+    assert "weeks" not in ui.pairLabel.text and "No patient" in ui.patientLabel.text
+    pcr.press("read")
+    assert "the same image" in ui.pairLabel.text
+    assert "the same image" in pcr.why_not("predict")
+
+
+def test_an_image_of_the_database_is_chosen_by_its_words(pcr: PcrPanel, tmp_path: Path) -> None:
+    path = examination(tmp_path / "us", 1, StudyDate="20240131")
+    import_folder(path.parent)
+    box = pcr.ui.us0DatabaseBox
+    pcr.ui.databaseRefreshButton.click()
+    [index] = [n for n in range(box.count) if "20240131" in box.itemText(n)]
+    box.setCurrentIndex(index)
+    pcr.press("read")
+    shown = pcr.parameters.us0Image
+    expected = read_ultrasound(path)
+    import slicer
+
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(shown)[0], expected.pixels)
+    assert shown.GetAttribute("DICOM.instanceUIDs") == str(expected.header.SOPInstanceUID)
 
 
 def test_the_modules_own_test_passes_and_fails_when_reading_is_broken(
-    slicer_app: Harness, monkeypatch: pytest.MonkeyPatch
+    slicer_app: Harness, lent_worker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = slicer_app.load(MODULE)
     slicer_app.run_module_test(module)

@@ -11,14 +11,18 @@ import pytest
 
 
 def run(
-    repository: Path, tmp_path: Path, *arguments: str, inside: bool = True, backend: str = ""
+    repository: Path,
+    tmp_path: Path,
+    *arguments: str,
+    inside: bool = True,
+    backend: str = "",
+    script: str = "HER2Predict/Scripts/batch.py",
 ) -> subprocess.CompletedProcess[str]:
     """The script in its own process, under a slicer package whose exit() records the code."""
     util = tmp_path / "packages" / "slicer" / "util.py"
     util.parent.mkdir(parents=True, exist_ok=True)
     (util.parent / "__init__.py").write_text("")
     util.write_text("def exit(code):\n    print('slicer ends with', code)\n")
-    script = repository / "HER2Predict" / "Scripts" / "batch.py"
     if backend:  # one that misbehaves, found before the installed one
         cli = tmp_path / "packages" / "breastpredict" / "cli" / "__init__.py"
         cli.parent.mkdir(parents=True)
@@ -29,7 +33,7 @@ def run(
     if inside:
         environment["PYTHONPATH"] = str(tmp_path / "packages")
     return subprocess.run(
-        [sys.executable, str(script), *arguments],
+        [sys.executable, str(repository / script), *arguments],
         capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120,
     )  # fmt: skip
 
@@ -67,3 +71,20 @@ def test_outside_of_slicer_it_ends_python(repository: Path, tmp_path: Path) -> N
         repository, tmp_path, "batch", "none.csv", "--model", "m", "--out", "o", inside=False
     )
     assert ended.returncode == 2
+
+
+def test_the_script_of_pcr_is_the_same_but_for_the_system(repository: Path) -> None:
+    her2, pcr = (
+        (repository / name).read_text("utf-8").partition('"""\n\nfrom')[2]
+        for name in ("HER2Predict/Scripts/batch.py", "PCRPredict/Scripts/pcr_batch.py")
+    )
+    assert pcr == her2.replace('run("her2"', 'run("pcr"') != her2
+
+
+def test_the_script_of_pcr_ends_slicer_with_the_commands_exit_code(
+    repository: Path, tmp_path: Path
+) -> None:
+    words = ("batch", "none.csv", "--model", "m", "--out", "o")
+    ended = run(repository, tmp_path, *words, script="PCRPredict/Scripts/pcr_batch.py")
+    assert "slicer ends with 2" in ended.stdout
+    assert ended.stderr.startswith("breastpredict: error: ")

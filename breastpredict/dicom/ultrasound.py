@@ -26,7 +26,9 @@ from breastpredict.dicom.ultrasound_file import (
 from breastpredict.dicom.ultrasound_pixels import read_picture
 from breastpredict.dicom.ultrasound_regions import Region
 from breastpredict.errors import InputError
+from breastpredict.imaging import Geometry
 
+_FLAT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _NO_SPACING = "no spacing"
 
 
@@ -85,6 +87,36 @@ class UltrasoundImage:
     study_uid: str = field(repr=False)
     header: pydicom.Dataset | None = field(repr=False, compare=False)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def geometry(self) -> Geometry:
+        """Where the pixels lie: (column · width, row · height, 0) of the file's frame.
+
+        In mm where the file gives a spacing, else in pixels; an ultrasound image has no place in
+        the patient (PS3.3 A.6).
+        """
+        rows, columns = self.pixels.shape
+        width, height = self.spacing_mm or (1.0, 1.0)
+        x0, y0, _, _ = self.region.box
+        corner = (x0 * width, y0 * height, 0.0)
+        return Geometry((columns, rows, 1), (width, height, 1.0), corner, _FLAT)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a reader is told of the image; plain values for JSON, no identifiers."""
+        return {
+            "box": list(self.region.box),
+            "region": self.region_number,
+            "region_by": self.region.by,
+            "region_words": self.region.words,
+            "frame": self.frame,
+            "frames": self.frame_count,
+            "frame_reason": self.frame_reason,
+            "spacing_mm": None if self.spacing_mm is None else list(self.spacing_mm),
+            "spacing_text": self.spacing_text,
+            "laterality": self.laterality or "",
+            "warnings": list(self.warnings),
+        }
 
     @property
     def spacing_text(self) -> str:

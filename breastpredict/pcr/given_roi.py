@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 from breastpredict.errors import InputError
@@ -90,6 +90,16 @@ def parse_roi(text: str, folder: Path | None = None) -> GivenRoi:
     if not names:
         raise InputError("The region of interest is not given", remedy=_REMEDY)
     return MaskRoi(tuple((folder or Path()) / name for name in names))
+
+
+def format_roi(roi: GivenRoi) -> str:
+    """The text that `parse_roi` reads as this."""
+    if isinstance(roi, FromUs0):
+        return "us0"
+    if isinstance(roi, MaskRoi):
+        return ";".join(map(str, roi.paths))
+    kind = "box" if isinstance(roi, BoxRoi) else "point"
+    return f"{kind}:{','.join(map(repr, astuple(roi)))}"
 
 
 def _numbers(text: str) -> tuple[float, ...]:

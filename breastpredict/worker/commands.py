@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +24,12 @@ from breastpredict.files import write_atomic
 from breastpredict.her2.inputs import OutlinedBy, Point, delineate, reference_phase
 from breastpredict.her2.predict import Explain
 from breastpredict.imaging import BoxedMask, largest_lesion
+from breastpredict.worker.kept import PATIENT, Kept, patient_of, run_files, write_image
+from breastpredict.worker.pcr_commands import PcrCommands
 from breastpredict.worker.server import Handler, Progress
 
 if TYPE_CHECKING:
     from breastpredict.her2 import Her2Model
-
-_PATIENT = "PatientName PatientID PatientBirthDate StudyDate StudyDescription".split()
 
 Points = Sequence[Sequence[float]]
 
@@ -37,20 +37,23 @@ Points = Sequence[Sequence[float]]
 class Commands:
     """The handlers of `breastpredict.worker.server.run`, by name in `handlers`.
 
+    Those of the pCR system are `PcrCommands`.
+
     Coordinates are LPS in mm, phases and acquisitions are counted from 1, slices from 0. ``study``
     is whatever `breastpredict.dicom.read_study` takes. Images go by file: NRRD, not compressed,
     in a folder that the asker owns and removes.
     """
 
     def __init__(self) -> None:
-        self._study: tuple[tuple[Any, ...], Study] | None = None
-        self._model: tuple[tuple[Any, ...], Her2Model] | None = None
+        self._study: Kept[Study] = Kept()
+        self._model: Kept[Her2Model] = Kept()
+        self._pcr = PcrCommands()
 
     @property
     def handlers(self) -> dict[str, Handler]:
         """Name → function."""
         names = "hello devices open load delineate import_mask predict train sample".split()
-        return {name: getattr(self, name) for name in names}
+        return {**{name: getattr(self, name) for name in names}, **self._pcr.handlers}
 
     def hello(self, *, progress: Progress) -> dict[str, Any]:
         """Who answers."""
@@ -97,7 +100,7 @@ class Commands:
         before = reference_phase(dce, early)
         progress("load", 0, 2, f"phase {early.index}")
         image = early.read()
-        chosen = {**early.facts, "file": _write(image, folder, f"phase-{early.index}")}
+        chosen = {**early.facts, "file": write_image(image, folder, f"phase-{early.index}")}
         if before is None:
             return {"chosen": chosen, "pre": None, "subtraction": None}
         progress("load", 1, 2, f"phase {before.index}")
@@ -107,8 +110,8 @@ class Commands:
         difference.CopyInformation(image)
         result = {
             "chosen": chosen,
-            "pre": {**before.facts, "file": _write(base, folder, f"phase-{before.index}")},
-            "subtraction": {**early.facts, "file": _write(difference, folder, "subtraction")},
+            "pre": {**before.facts, "file": write_image(base, folder, f"phase-{before.index}")},
+            "subtraction": {**early.facts, "file": write_image(difference, folder, "subtraction")},
         }
         progress("load", 2, 2, "")
         return result
@@ -206,7 +209,7 @@ class Commands:
         )
         map_file = None
         if prediction.map is not None:
-            map_file = _write(prediction.map, folder, "map")
+            map_file = write_image(prediction.map, folder, "map")
         return {"folder": str(written), "map": map_file}
 
     def train(
@@ -242,11 +245,9 @@ class Commands:
 
     def _opened(self, study: str, study_uid: str | None) -> Study:
         """The study; read again where one of its files is another than before."""
-        key = (study, study_uid, *_stamps(source_files(study)))
-        if self._study is None or self._study[0] != key:
-            self._study = None
-            self._study = (key, read_study(study, study_uid=study_uid))
-        return self._study[1]
+        return self._study.get(
+            lambda: read_study(study, study_uid=study_uid), source_files(study), study, study_uid
+        )
 
     def _acquisition(self, study: str, study_uid: str | None, number: int) -> DceAcquisition:
         found = self._opened(study, study_uid)
@@ -258,18 +259,7 @@ class Commands:
         """The model; loaded again where a file of the run is another than before."""
         from breastpredict.her2 import Her2Model
 
-        files = sorted(path for path in Path(run).glob("*/*/*") if path.is_file())
-        key = (run, device, *_stamps(files))
-        if self._model is None or self._model[0] != key:
-            self._model = None
-            self._model = (key, Her2Model.load(run, device))
-        return self._model[1]
-
-
-def _stamps(files: Iterable[Path]) -> list[tuple[str, int, int]]:
-    """What tells that a file is another than before."""
-    found = [(str(path), path.stat()) for path in files]
-    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
+        return self._model.get(lambda: Her2Model.load(run, device), run_files(run), run, device)
 
 
 def _patient(study: Study) -> dict[str, str]:
@@ -278,24 +268,10 @@ def _patient(study: Study) -> dict[str, str]:
         if acquisition.phases[0].is_dicom:
             path = acquisition.phases[0].instances[0].path
             header = pydicom.dcmread(
-                path, stop_before_pixels=True, specific_tags=_PATIENT, force=True
+                path, stop_before_pixels=True, specific_tags=PATIENT, force=True
             )
-            return {keyword: _text(header, keyword) for keyword in _PATIENT}
-    return dict.fromkeys(_PATIENT, "")
-
-
-def _text(header: pydicom.Dataset, keyword: str) -> str:
-    try:
-        return str(header.get(keyword) or "")
-    except Exception:  # whatever pydicom makes of a damaged value
-        return ""
-
-
-def _write(image: sitk.Image, folder: str, name: object) -> str:
-    path = Path(folder) / f"{name}.nrrd"
-    with write_atomic(path) as temporary:
-        sitk.WriteImage(image, str(temporary), False)
-    return str(path)
+            return patient_of(header)
+    return patient_of(None)
 
 
 def _mask(mask: BoxedMask, file: str) -> dict[str, Any]:
