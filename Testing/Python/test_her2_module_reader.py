@@ -410,7 +410,8 @@ class TestBlinding:
         source = read_study(table.parent / "study0")
         secrets = [SECRET_ID, *SECRET_NAME.split("^"), "Secretcohort", "SITE", source.study_uid]
         secrets += [str(i.sop_instance_uid) for i in source.dce[0].phases[0].instances]
-        secrets += ["HER2-positive", "3+"]  # the label
+        # The label, as a table or a page would have it; a bare 3+ stands in times of day too.
+        secrets += ["HER2-positive", "IHC 3+", '"3+"', ",3+,"]
 
         desk.open(plan.folder)
         desk.choose("A")

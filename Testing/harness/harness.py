@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,17 @@ from .failures import Failures
 from .start import start
 
 
+def keep_none_alive() -> None:
+    """Give None references in reserve.
+
+    The compiled parts of slicer-core give away some thousand references to None that are not their
+    own with every scene, and a long run of tests takes them all: the interpreter then ends with
+    "deallocating None". From Python 3.12 on None needs no references.
+    """
+    if sys.version_info < (3, 12):
+        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
+
+
 class Harness:
     """The running application; a process can have only one.
 
@@ -25,6 +37,7 @@ class Harness:
     def __init__(
         self, home: Path, sources: Path | None = None, contract: Path | None = None
     ) -> None:
+        keep_none_alive()
         self.dialogs, self.failures = Dialogs(), Failures()
         self.standins, self.state = start(home, self.dialogs, sources, contract)
         self._views: dict[str, Any] = {}
