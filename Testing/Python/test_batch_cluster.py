@@ -207,6 +207,30 @@ def test_a_case_that_kills_every_worker_costs_itself_and_not_those_behind_it(
         farm.close()
 
 
+def test_a_case_whose_answer_died_with_its_worker_is_done_again(farm: Farm, tmp_path: Path) -> None:
+    done = [tmp_path / f"done{number}" for number in range(3)]
+    farm.grow(3)
+    seen: list[str] = []
+
+    def kill_all(*_: object) -> None:
+        seen.append("")
+        if len(seen) == 1:  # the first is taken: the others end meanwhile, and are taken together
+            deadline = time.monotonic() + 30
+            while not all(path.exists() for path in done) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            time.sleep(1.0)
+        elif len(seen) == 2:  # the last one's answer is known to be ready, and not taken yet
+            farm.shrink()
+            farm.grow()
+
+    cases = told(tmp_path / "cases", *(f"mark {path}" for path in done))
+    results = results_in(tmp_path / "out")
+    load = partial(ToldSystem, ["1"])
+    result = run_on_cluster(cases, load, load(), results, farm.cluster, progress=kill_all)
+    assert (result.predicted, result.failed) == (3, 0) and len(seen) == 3
+    farm.shrink()
+
+
 # --- What is refused, in one line ---
 
 

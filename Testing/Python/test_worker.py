@@ -21,7 +21,7 @@ import SimpleITK as sitk
 from cli_runs import LESION, SECRET_ID, SECRET_NAME, make_cohort, make_mask, make_study, process
 
 from breastpredict.dicom import read_study
-from breastpredict.errors import GateRefusal, InputError
+from breastpredict.errors import BreastPredictError, GateRefusal, InputError
 from breastpredict.her2 import prepare_case
 from breastpredict.worker import WorkerClient
 from breastpredict.worker.client import WorkerGone
@@ -242,6 +242,20 @@ def test_what_libraries_print_stays_out_of_the_answers(tmp_path: Path) -> None:
     )
     assert json.loads(ended.stdout) == {"id": 1, "event": "done", "result": {}}
     assert "from python" in ended.stderr and "from c++" in ended.stderr
+
+
+def test_paths_are_those_of_the_asker_wherever_the_worker_was_started(
+    worker: WorkerClient, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = ask(worker, "open", study=str(study))["study"]
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        folder.mkdir()
+        (folder / "link").symlink_to(study)
+        monkeypatch.chdir(folder)
+        assert ask(worker, "open", study="link")["study"] == here
+        (folder / "link").unlink()
+        with pytest.raises(BreastPredictError, match="link"):
+            ask(worker, "open", study="link")
 
 
 def test_a_missing_study_is_the_backends_own_error(worker: WorkerClient, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
 import subprocess
 import threading
@@ -62,18 +63,23 @@ class WorkerClient:
     def request(self, command: str, **arguments: Any) -> int:
         """Ask; returns the request's number, which its answers carry.
 
+        Paths mean what they mean in this process now: the worker may have been started in another
+        folder.
+
         Raises:
             InputError: the process cannot be started.
         """
         if not self.running:
             self._start()
         self._number += 1
-        line = json.dumps({"id": self._number, "command": command, "arguments": arguments})
+        asked = {"id": self._number, "command": command, "arguments": arguments}
+        with contextlib.suppress(OSError):  # it was removed: only whole paths mean anything
+            asked["folder"] = os.getcwd()
         process = self._process
         assert process is not None and process.stdin is not None
         self._open[self._number] = process
         with contextlib.suppress(OSError):  # it died just now: `poll` says so
-            process.stdin.write(line.encode() + b"\n")
+            process.stdin.write(json.dumps(asked).encode() + b"\n")
             process.stdin.flush()
         return self._number
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -61,5 +62,5 @@ def write_image(image: sitk.Image, folder: str, name: object) -> str:
 
 def _stamps(files: Iterable[Path]) -> list[tuple[str, int, int]]:
     """What tells that a file is another than before."""
-    found = [(str(path), path.stat()) for path in files]
+    found = [(os.path.abspath(path), path.stat()) for path in files]
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]

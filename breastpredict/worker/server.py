@@ -1,6 +1,7 @@
 """``breastpredict worker``: answers requests, one JSON object a line, until its input ends.
 
-A request is ``{"id": 1, "command": "open", "arguments": {...}}``. Every answer carries the id:
+A request is ``{"id": 1, "command": "open", "arguments": {...}, "folder": "..."}``; relative paths
+are of that folder, or else of the one before. Every answer carries the id:
 
 - ``{"id": 1, "event": "progress", "stage": "...", "done": 1, "total": 3, "line": "..."}``
 - ``{"id": 1, "event": "done", "result": {...}}``
@@ -64,6 +65,7 @@ def serve(
                 answer(of, "progress", stage=stage, done=done, total=total, line=text)
 
             handler, arguments = _bound(handlers, request)
+            os.chdir(str(request.get("folder", os.curdir)))
             answer(number, "done", result=handler(progress=progress, **arguments))
         except GateRefusal as refusal:
             answer(number, "failed", kind="refused", reason=refusal.reason, gate=refusal.gate)

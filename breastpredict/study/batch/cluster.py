@@ -214,8 +214,13 @@ class _Remote:
     def _take(self, future: Any, job: Job) -> None:
         from distributed import KilledWorker
 
-        if future.status != "finished":
-            error = future.exception() if future.status == "error" else CancelledError()
+        status = future.status
+        if status in ("lost", "pending"):
+            # The worker that held the answer has died since: the scheduler has it done again.
+            self._running[future] = job
+            return
+        if status != "finished":
+            error = future.exception() if status == "error" else CancelledError()
             if isinstance(error, KilledWorker):
                 if job is not self._alone:
                     # It may only have waited behind the one that did it: both again, each alone.
