@@ -36,6 +36,7 @@ from breastpredict.models import (  # noqa: E402
     read_bundle_metadata,
     save_bundle,
 )
+from breastpredict.models.se_crosst import Pathway, PcrNetwork  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -110,7 +111,10 @@ def test_gradients_reach_every_parameter(changes: Mapping[str, Any]) -> None:
     model = network(**changes).train()
     model(**inputs(model, 4)).square().sum().backward()
     for name, parameter in model.named_parameters():
-        assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
+        assert parameter.grad is not None, name
+        # What is added to every score of a softmax alike moves it by rounding only.
+        if not name.endswith("attention.bias.rest.2.2.bias"):
+            assert parameter.grad.abs().max() > 0, name
 
 
 @pytest.mark.parametrize("changes", CHOICES.values(), ids=CHOICES)
@@ -511,3 +515,38 @@ def test_describe_prints_every_stage(capsys: pytest.CaptureFixture[str]) -> None
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert main("pcr describe --preset vgg16".split()) == 0
     assert "one encoder: 14,714,688 parameters" in capsys.readouterr().out
+
+
+# --- Normalised over the cases ---
+
+
+def test_the_head_sees_patients_apart_however_alike_the_encoders_vectors_are() -> None:
+    torch.manual_seed(0)
+    model = PcrNetwork(SE_CROSST_REDUCED)
+    assert isinstance(model.patho_ult, Pathway)
+    vectors = 0.7 + 0.08 * torch.randn(16, 256)
+    joined = model.patho_ult.train().norm(vectors)
+    torch.testing.assert_close(joined.mean(dim=0), torch.zeros(256), atol=1e-3, rtol=0)
+    assert 0.9 < float(joined.std()) < 1.1
+    with torch.no_grad():
+        for _ in range(200):  # what was seen is remembered
+            model.patho_ult.norm(vectors)
+    later = model.patho_ult.eval().norm(vectors[:1])
+    torch.testing.assert_close(later, joined[:1], atol=0.1, rtol=0.1)
+
+
+def test_a_step_of_one_case_and_a_case_that_is_predicted_are_normalised_alike() -> None:
+    model = network(head_norm=True).train()
+    model(**inputs(model, 4))
+    kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    one = inputs(model, 1)
+    torch.testing.assert_close(model(**one), model.eval()(**one))
+    for name, buffer in model.named_buffers():
+        torch.testing.assert_close(buffer, kept[name])
+
+
+def test_the_papers_head_is_not_normalised() -> None:
+    for name, preset in PCR_PRESETS.items():
+        assert preset["head_norm"] == (name == "reduced")
+    model = network(head_norm=False)
+    assert not any(isinstance(module, torch.nn.BatchNorm1d) for module in model.modules())

@@ -429,6 +429,7 @@ def test_settings_that_fit_nothing_are_refused() -> None:
         {"preset": "vit", "variants": ("no-se",)},
         {"clinical": "all"},
         {"epochs": 0},
+        {"preset": "reduced", "micro_batch": 2},
     ):
         assert one_line(lambda w=wrong: PcrTrainConfig(**w))  # type: ignore[misc]
 

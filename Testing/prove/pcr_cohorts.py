@@ -2,8 +2,8 @@
 
 The lymphocytes' density follows the tissue `TISSUE` times as strongly as in the phantom itself:
 patches of 64 pixels show 4 µm a pixel, at which the phantom's own differences drown (the best
-count of dark pixels has an area of 0.72, with this 0.77; the ideal observer 0.78), and a network
-from scratch stays at chance. Who is ill, and how, is as planned.
+count of dark pixels has an area of 0.72, with this 0.77; the ideal observer 0.78). Who is ill, and
+how, is as planned.
 """
 
 from __future__ import annotations

@@ -41,12 +41,12 @@ from breastpredict.phantom.pcr_plan import Null
 from breastpredict.stats import delong_test, roc_auc
 
 SEEDS = (1, 2, 3)
-MAIN = (240, 200)  # patients of the pool, of the external cohort
-NULLS = (180, 160)
+MAIN = (400, 300)  # patients of the pool, of the external cohort
+NULLS = (240, 200)
 SHUFFLED = (120, 200)
 SHUFFLES = 10
 PERMUTATIONS = 20
-EPOCHS, SHUFFLED_EPOCHS = 20, 10
+EPOCHS, SHUFFLED_EPOCHS = 12, 10
 
 NETWORKS: Mapping[str, tuple[str, ...]] = {
     "full": ALL,

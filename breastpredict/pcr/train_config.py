@@ -98,6 +98,11 @@ class PcrTrainConfig:
                 )
             if "se_ratio" in PCR_VARIANTS[name] and self.comparator:
                 raise InputError(f"The variant {name!r} is of SE-CrossT, not of {self.preset}")
+        if self.micro_batch and PCR_PRESETS[self.preset]["head_norm"]:
+            raise InputError(
+                f"The network {self.preset!r} normalises over a whole step of cases",
+                remedy="Leave micro_batch out",
+            )
         if self.clinical not in CLINICAL_KINDS:
             raise InputError(
                 f"clinical is {self.clinical!r}", remedy=f"Use one of {', '.join(CLINICAL_KINDS)}"
