@@ -207,7 +207,9 @@ class TestAgreement:
         }
         assert changes == expected
         between = comparison(found, "Between readers, session 1")
-        assert between["embedding"]["numbers"] > 100
+        assert between["embedding"]["numbers"] > 100 and not between["embedding"]["equal"]
+        same = comparison(found, "Within reader B")["embedding"]  # drawn alike, to the voxel
+        assert same["equal"] == same["good"] == same["excellent"] == 1
         assert "model_her2_zero_vs_rest_score" in between["icc"]
         assert found["weights_sha256"].keys() == {"her2_zero_vs_rest", "her2_low_vs_positive"}
 
@@ -216,6 +218,7 @@ class TestFolder:
     def test_page_figures_and_tables_are_there_and_say_what_they_are(self, report: Path) -> None:
         page = (report / "index.html").read_text("utf-8")
         assert "Research use only" in page and "Synthetic cases, no patients" in page
+        assert all(f"ICC({form})" in page for form in ("1,1", "2,1", "3,1", "1,k", "2,k", "3,k"))
         assert page.count("data:image/svg+xml;base64,") == len(
             list((report / "figures").glob("*.svg"))
         )

@@ -31,8 +31,8 @@ from breastpredict.reader.readings import Readings, read_all
 from breastpredict.reader.tables import all_tables, summary
 from breastpredict.stats import Estimate
 from breastpredict.study.case_output import templates
-from breastpredict.study.evaluation.page import Shown, estimate
 from breastpredict.study.evaluation.tables import to_json
+from breastpredict.study.evaluation.views import Shown, estimate
 
 Progress = Callable[[int, int, str], None]
 _PAGE, _DATA = "index.html", "reader_report.json"
@@ -281,17 +281,20 @@ def _coefficient(found: FeatureIcc, said: Sequence[str]) -> dict[str, Any]:
 
 def _embedding(result: ComparisonResult) -> dict[str, Any] | None:
     """The model's embedding in one line: a coefficient for each of its numbers says little."""
-    tables = [found.table for found in result.embedding if found.table is not None]
-    if not tables:
+    there = [found for found in result.embedding if found.table is not None]
+    if not there:
         return None
-    estimates = sorted(table["ICC2"].estimate for table in tables)
-    lows = [table["ICC2"].low for table in tables]
+    estimates = sorted(found.table["ICC2"].estimate for found in there if found.table is not None)
+    equal = sum(found.verdict == "all readings equal" for found in there)
+    excellent = sum(found.verdict == "excellent" for found in there) + equal
+    good = sum(found.verdict == "good" for found in there) + excellent
     return {
-        "numbers": len(tables),
+        "numbers": len(there),
+        "equal": equal / len(there),
         "median": estimates[len(estimates) // 2],
         "least": estimates[0],
-        "good": sum(low >= GOOD for low in lows) / len(lows),
-        "excellent": sum(low >= EXCELLENT for low in lows) / len(lows),
+        "good": good / len(there),
+        "excellent": excellent / len(there),
     }
 
 
