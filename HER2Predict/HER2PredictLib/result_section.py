@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from BreastPredictLib.layers import show_layers
 from BreastPredictLib.saving_section import Saving, refused, score_line
 
-from .result_nodes import CLASSES
+from .result_nodes import CLASSES, notes_of
 
 if TYPE_CHECKING:
     from .panel import Panel
@@ -55,22 +55,11 @@ class ResultSection:
         else:
             ui.classLabel.text = f"HER2-{result['predicted_class']}"
             ui.scoreLabel.text = "\n".join(map(score_line, result["scores"]))
-            ui.resultNoteLabel.text = "\n".join(self._notes(result))
+            ui.resultNoteLabel.text = "\n".join(notes_of(result))
         stale = case.result_is_stale
         ui.staleLabel.visible = stale
         for slider in (ui.opacitySlider, ui.thresholdSlider, ui.colourBox):
             slider.enabled = case.parameters.map is not None
-
-    def _notes(self, result: dict[str, Any]) -> list[str]:
-        notes = []
-        values = result["probabilities"]
-        if values[result["predicted_class"]] < max(values.values()):
-            notes.append(_("The class follows from the thresholds, not from the largest value."))
-        if result["map"]:
-            notes.append(result["map"]["label"])
-        notes += [*result["overrides"], *result["warnings"]]
-        notes += [result["no_dicom"], result["synthetic_note"], result["note"]]
-        return [note for note in notes if note]
 
     def show_layers(self) -> None:
         """The phase in all slice views, the map over it."""

@@ -3,9 +3,10 @@
     Slicer --no-splash --no-main-window --python-script batch.py -- batch COHORT.csv --model RUN …
     Slicer --no-splash --no-main-window --python-script batch.py -- predict CASE --model RUN …
 
-Same options, outputs and exit codes as ``breastpredict her2``. Slicer goes on running after a
-script, also after one that failed, so this one always ends it. Nothing is installed and no dialog
-is opened: nobody could answer it. Plain Python runs the same file.
+Same options, outputs and exit codes as ``breastpredict her2``. With ``--mrb`` a batch inside Slicer
+also writes a scene bundle of every predicted case, as ``OUT/KEY/KEY.mrb``. Slicer goes on running
+after a script, also after one that failed, so this one always ends it. Nothing is installed and no
+dialog is opened: nobody could answer it. Plain Python runs the same file.
 """
 
 from __future__ import annotations

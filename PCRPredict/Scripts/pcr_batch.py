@@ -3,9 +3,10 @@
     Slicer --no-splash --no-main-window --python-script pcr_batch.py -- batch COHORT.csv …
     Slicer --no-splash --no-main-window --python-script pcr_batch.py -- predict COHORT.csv …
 
-Same options, outputs and exit codes as ``breastpredict pcr``. Slicer goes on running after a
-script, also after one that failed, so this one always ends it. Nothing is installed and no dialog
-is opened: nobody could answer it. Plain Python runs the same file.
+Same options, outputs and exit codes as ``breastpredict pcr``. With ``--mrb`` a batch inside Slicer
+also writes a scene bundle of every predicted case, as ``OUT/KEY/KEY.mrb``. Slicer goes on running
+after a script, also after one that failed, so this one always ends it. Nothing is installed and no
+dialog is opened: nobody could answer it. Plain Python runs the same file.
 """
 
 from __future__ import annotations

@@ -317,6 +317,33 @@ def test_a_results_folder_that_vanishes_ends_the_batch_and_keeps_what_is_done(
         shutil.rmtree(out)
 
 
+@pytest.mark.parametrize("content", [7, "input in prepare", "refuse in check"])
+def test_a_case_folder_that_became_a_link_goes_and_what_it_led_to_stays(
+    tmp_path: Path, out: Path, content: object
+) -> None:
+    """Whether its case is predicted anew, fails or is refused."""
+    cases = told(tmp_path / "cases", 1, 2)
+    run(cases, out, workers=0)
+    key = results_in(out).key("patient", "P0")
+    elsewhere = (out / key).rename(tmp_path / "elsewhere")
+    (elsewhere / "others.txt").write_text("of somebody else")
+    (out / key).symlink_to(elsewhere)
+    cases[0].path.write_text(str(content))
+    run(cases, out, workers=0)
+    assert not (out / key).is_symlink() and nothing_is_left_over(out)
+    assert (elsewhere / "others.txt").read_text() == "of somebody else"
+    assert (elsewhere / "result.json").is_file()
+
+
+def test_a_link_that_leads_nowhere_gives_way_to_the_case(tmp_path: Path, out: Path) -> None:
+    cases = told(tmp_path / "cases", 1)
+    key = results_in(out).key("patient", "P0")
+    (out / key).symlink_to(tmp_path / "nowhere")
+    assert run(cases, out, workers=0).predicted == 1
+    assert not (out / key).is_symlink() and (out / key / "result.json").is_file()
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_results_of_another_system_are_not_mixed_in(tmp_path: Path, out: Path) -> None:
     run(told(tmp_path / "cases", 1), out, workers=0)
     with pytest.raises(InputError, match=r"was not made by|another system"):

@@ -52,6 +52,13 @@ def test_an_exception_ends_slicer_with_1(repository: Path, tmp_path: Path, what:
     assert "slicer ends with 1" in ended.stdout
 
 
+def test_a_user_who_stops_it_ends_slicer_too(repository: Path, tmp_path: Path) -> None:
+    backend = "def main(argv):\n    raise KeyboardInterrupt\n"
+    ended = run(repository, tmp_path, "batch", backend=backend)
+    assert "slicer ends with 130" in ended.stdout
+    assert ended.stderr == "breastpredict: stopped; what is finished is kept\n"
+
+
 def test_wrong_input_ends_slicer_with_2_and_one_line(repository: Path, tmp_path: Path) -> None:
     ended = run(repository, tmp_path, "batch", "none.csv", "--model", "m", "--out", "o")
     assert "slicer ends with 2" in ended.stdout

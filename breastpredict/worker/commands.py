@@ -90,14 +90,15 @@ class Commands:
         phase: int,
         folder: str,
         study_uid: str | None = None,
+        compare: bool = True,
     ) -> dict[str, Any]:
         """Write a phase, the phase before contrast and the difference of both as volumes.
 
-        The two latter are null where there is no phase before.
+        The two latter are null where there is no phase before, and without ``compare``.
         """
         dce = self._acquisition(study, study_uid, acquisition)
         early = dce.phase(phase)
-        before = reference_phase(dce, early)
+        before = reference_phase(dce, early) if compare else None
         progress("load", 0, 2, f"phase {early.index}")
         image = early.read()
         chosen = {**early.facts, "file": write_image(image, folder, f"phase-{early.index}")}

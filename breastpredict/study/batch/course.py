@@ -134,8 +134,8 @@ class Course:
             if stage.startswith("gate"):
                 self._place(job.key)
             else:
-                shutil.rmtree(self.folder / job.key, ignore_errors=True)
-                shutil.rmtree(self._staging / job.key, ignore_errors=True)
+                _remove(self.folder / job.key)
+                _remove(self._staging / job.key)
             self._ledger.record(job.key, "failed", {**row, "stage": stage, "reason": reason})
             self._said(job, "failed", "failed: see failures.csv")
 
@@ -158,7 +158,7 @@ class Course:
         """Move a case's folder from where it was written to where it counts."""
         self._ledger.check()
         target, old = self.folder / key, self._staging / f"{key}-old"
-        if target.exists():
+        if target.exists() or target.is_symlink():  # also one that leads nowhere
             # Between the two moves nothing that is there counts; a kill here does the case again.
             self._ledger.record(key, "")
             os.replace(target, old)
@@ -174,6 +174,14 @@ class Course:
             pace = self._pace.words(self.total - self.done - self._known)
             line = f"{job.key} {words}" + (f" ({pace})" if pace else "")
             self._progress(self.done, self.total, line)
+
+
+def _remove(folder: Path) -> None:
+    """A case's folder is there no more; of a link to another place only the link goes."""
+    if folder.is_symlink():
+        with contextlib.suppress(OSError):
+            folder.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def raise_disk(answer: Answer, folder: Path) -> None:

@@ -57,6 +57,15 @@ class Answer:
     seconds: float = 0.0
 
 
+def disk_trouble(staging: Path) -> tuple[int, str] | None:
+    """Why nothing more can be written there, as number and words; None where that is not seen."""
+    if not staging.is_dir():
+        return errno.ENOENT, "The results folder is gone"
+    if shutil.disk_usage(staging).free < _LEAST_FREE:
+        return errno.ENOSPC, "No space left on device"
+    return None
+
+
 class Station:
     """Prepares cases, keeps them while the network works, and writes them.
 
@@ -127,12 +136,9 @@ class Station:
             return Answer("failed", "memory", "The case needs more memory than it may have")
         if isinstance(error, OSError) and error.errno in _FULL:
             return Answer("disk", "files", error.strerror or "", number=error.errno or 0)
-        if not self._staging.is_dir():
-            words = "The results folder is gone"
-            return Answer("disk", "files", words, number=errno.ENOENT)
-        if shutil.disk_usage(self._staging).free < _LEAST_FREE:
-            words = "No space left on device"
-            return Answer("disk", "files", words, number=errno.ENOSPC)
+        trouble = disk_trouble(self._staging)
+        if trouble is not None:
+            return Answer("disk", "files", trouble[1], number=trouble[0])
         if isinstance(error, OSError):
             return Answer("failed", "files", reason_of(error))
         reason = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
