@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import slicer
 
 _WORDS = ("0010,0010", "0010,0020", "0008,0020", "0008,1030")
 """Name, ID, date and description."""
+_IMAGE_TYPE, _FRAME_OF_REFERENCE, _COLUMNS = "0008,0008", "0020,0052", "0048,0006"
 
 
 def studies_of(modality: str) -> list[tuple[str, str]]:
@@ -29,22 +31,49 @@ def studies_of(modality: str) -> list[tuple[str, str]]:
 
 def files_of(modality: str) -> list[tuple[str, str]]:
     """File and words of every instance of a modality in the open database; for stills and clips."""
+    return [found for files in _series_of(modality) for found in _worded(files)]
+
+
+def slides_of() -> list[tuple[str, str]]:
+    """File and words of every slide in the open database: of a pyramid its largest image.
+
+    Labels and overviews, which name the patient, are none. A series may hold several slides; they
+    are told apart by their frames of reference.
+    """
+    database = slicer.dicomDatabase
+    found = []
+    for files in _series_of("SM"):
+        largest: dict[str, tuple[int, str]] = {}
+        for file in files:
+            if "VOLUME" not in database.fileValue(file, _IMAGE_TYPE).split("\\"):
+                continue
+            columns = database.fileValue(file, _COLUMNS)
+            size = int(columns) if columns.isdigit() else 0
+            slide = database.fileValue(file, _FRAME_OF_REFERENCE)
+            largest[slide] = max(largest.get(slide, (-1, "")), (size, file))
+        found += _worded([file for _size, file in largest.values()])
+    return found
+
+
+def _series_of(modality: str) -> Iterator[list[str]]:
+    """The files of every series of a modality in the open database."""
     database = slicer.dicomDatabase
     if database is None or not database.isOpen:
-        return []
-    found = []
+        return
     for patient in database.patients():
         for study in database.studiesForPatient(patient):
             for series in database.seriesForStudy(study):
-                if database.fieldForSeries("Modality", series) != modality:
-                    continue
-                files = database.filesForSeries(series)
-                for number, file in enumerate(files, start=1):
-                    texts = [database.fileValue(file, tag) for tag in _WORDS]
-                    which = f"{number}/{len(files)}" if len(files) > 1 else ""
-                    words = " · ".join(text for text in (*texts, which) if text)
-                    found.append((str(file), words or study))
-    return found
+                if database.fieldForSeries("Modality", series) == modality:
+                    yield [str(file) for file in database.filesForSeries(series)]
+
+
+def _worded(files: list[str]) -> Iterator[tuple[str, str]]:
+    """Files with words that tell them apart."""
+    for number, file in enumerate(files, start=1):
+        texts = [slicer.dicomDatabase.fileValue(file, tag) for tag in _WORDS]
+        which = f"{number}/{len(files)}" if len(files) > 1 else ""
+        words = " · ".join(text for text in (*texts, which) if text)
+        yield file, words or Path(file).name
 
 
 def save_to_database(folder: Path) -> int:

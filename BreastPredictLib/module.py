@@ -52,6 +52,7 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.StartImportEvent, self.onSceneStartImport)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndClose)
         self._connect()
 
@@ -80,6 +81,10 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The scene is about to go, and with it what a task would be for."""
         self.panel.case.tasks.cancel()
         self.panel.forget()
+        self._disconnect()
+
+    def onSceneStartImport(self, _caller: Any, _event: Any) -> None:
+        """A scene is loaded: nodes come one by one, and parameters before what they refer to."""
         self._disconnect()
 
     def onSceneEndClose(self, _caller: Any, _event: Any) -> None:

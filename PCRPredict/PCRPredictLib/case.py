@@ -58,6 +58,12 @@ class Case(PredictedCase):
         told += [(opened.get(time) or {}).get("laterality", "") for time in reading.TIMES]
         return next((side for side in told if side), "")
 
+    @property
+    def patient_id(self) -> str:
+        """Whose images are read, as their files have it; empty where none of them tells."""
+        opened = self.opened
+        return "" if opened is None else image_nodes.patient_of(opened)["PatientID"]
+
     def words(self) -> dict[str, str]:
         """The patient as `breastpredict.pcr.case_of` takes it."""
         p, opened = self.parameters, self.opened
@@ -79,7 +85,10 @@ class Case(PredictedCase):
         """What a prediction would depend on now; two predictions with one key are the same."""
         p = self.parameters
         values = (self.words(), str(p.run), p.variant, p.explain)
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+        # Where this session keeps pictures of images that have no file tells nothing of them.
+        here = json.dumps(str(self.tasks.folder))[1:-1]
+        told = json.dumps(values, sort_keys=True).replace(here, "")
+        return hashlib.sha256(told.encode()).hexdigest()
 
     # Images
 
@@ -94,7 +103,7 @@ class Case(PredictedCase):
             raise ValueError("Choose an ultrasound image or a biopsy first.")
         sources = reading.sources(p, self.tasks.folder / "pictures")
         choice = reading.choice(p)
-        before = json.loads(p.opened)["sources"] if p.opened else {}
+        before = json.loads(p.opened) if p.opened else None
         arguments = {
             **sources,
             "folder": str(self.tasks.folder / "images"),
@@ -106,12 +115,12 @@ class Case(PredictedCase):
         def answered(result: dict[str, Any]) -> None:
             self.forget_result()
             self._forget_images()
+            now = {**result, "sources": sources, "choice": choice}
             for time in reading.TIMES:
-                old, new = before.get(time), sources.get(time)
-                if old is not None and old["path"] != (new or {}).get("path"):
-                    setattr(p, f"{time}Roi", "")  # it was drawn on another image
+                if before is not None and reading.is_another(before, now, time):
+                    setattr(p, f"{time}Roi", "")  # it was drawn on that one
             image_nodes.show_images(p, result)
-            p.opened = json.dumps({**result, "sources": sources, "choice": choice})
+            p.opened = json.dumps(now)
             self.update_regions()
             done()
 
@@ -126,7 +135,8 @@ class Case(PredictedCase):
 
     def _forget_images(self) -> None:
         p = self.parameters
-        for name in (*image_nodes.IMAGES.values(), "us0Square", "us1Square", "rectangle"):
+        markups = "us0Square", "us1Square", "us0Point", "us1Point", "rectangle"
+        for name in (*image_nodes.IMAGES.values(), *markups):
             node = getattr(p, name)
             if node is not None:
                 slicer.mrmlScene.RemoveNode(node)
@@ -138,6 +148,7 @@ class Case(PredictedCase):
         """Find squares and variant again, after texts, images or run changed."""
         from breastpredict.errors import BreastPredictError
 
+        self._write_pictures_again()
         p, opened, facts = self.parameters, self.opened, self.facts()
         self.variant = self.variant_problem = ""
         if facts is not None:
@@ -155,6 +166,18 @@ class Case(PredictedCase):
             return
         needs = facts.variants[self.variant] if facts is not None and self.variant else None
         self.regions.update(p, opened, self.policy(facts), needs or ("us0", "us1"))
+
+    def _write_pictures_again(self) -> None:
+        """Of images that have no file the picture went with the session that the scene is from."""
+        p, opened = self.parameters, self.opened
+        for time, told in (opened["sources"] if opened else {}).items():
+            if getattr(p, time) is not None and not Path(told["path"]).is_file():
+                try:
+                    found = reading.source(p, time, self.tasks.folder / "pictures")
+                except ValueError:
+                    continue  # reading the images again says why
+                opened["sources"][time]["path"] = str(found.path)
+                p.opened = json.dumps(opened)
 
     def facts(self) -> PcrFacts | None:
         """What the chosen run says of itself; None where none can be used."""

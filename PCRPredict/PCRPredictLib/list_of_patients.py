@@ -8,7 +8,11 @@ from typing import Any
 
 from .reading import TIMES
 
-_TYPED = ("pathologyRegion", "subtype", "er", "ki67", "regimen", "us0Roi", "us1Roi", "us1RoiBefore")
+_CLINICAL = ("subtype", "er", "ki67", "regimen")
+_TYPED = (
+    *("us0Frame", "us0Region", "us1Frame", "us1Region", "us0Roi", "us1Roi", "us1RoiBefore"),
+    *("pathologyRegion", *_CLINICAL, "clinicalOf"),
+)
 """What a reader may change of a patient."""
 _RESULT = ("result", "resultKey")
 
@@ -72,8 +76,27 @@ def take(parameters: Any, row: dict[str, str]) -> dict[str, str]:
 
 def take_clinical(parameters: Any, row: dict[str, str]) -> None:
     """The clinical variables of a row only."""
-    for name in ("subtype", "er", "ki67", "regimen"):
+    for name in _CLINICAL:
         setattr(parameters, name, row.get(name, ""))
+    parameters.clinicalOf = row["patient_id"]
+
+
+def row_of_same(parameters: Any, patient: str) -> dict[str, str] | None:
+    """The row of the patient whom a file names, or None; as `is_same` compares."""
+    return next((row for row in rows_of(parameters) if is_same(row["patient_id"], patient)), None)
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether two identifiers are the same patient's: capitals and blanks around do not count."""
+    return bool(one.strip()) and one.strip().casefold() == other.strip().casefold()
+
+
+def clinical_row(parameters: Any) -> str:
+    """The row whose clinical variables stand; empty where one of them was typed since."""
+    p = parameters
+    row = row_of(p, p.clinicalOf) if p.clinicalOf else None
+    stands = row is not None and all(getattr(p, name) == row.get(name, "") for name in _CLINICAL)
+    return str(p.clinicalOf) if stands else ""
 
 
 def state_of(parameters: Any, patient: str) -> str:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from slicer.i18n import tr as _
 
+from BreastPredictLib.database_section import fill
+
 from .list_of_patients import rows_of, state_of
 
 if TYPE_CHECKING:
@@ -24,12 +26,6 @@ class ListSection:
         ui.previousButton.connect("clicked()", lambda: self._walk(-1))
         ui.nextButton.connect("clicked()", lambda: self._walk(1))
         ui.patientBox.connect("currentIndexChanged(int)", self._picked)
-        ui.clinicalButton.connect("clicked()", self._clinical)
-
-    @property
-    def picked(self) -> str:
-        """The patient that is chosen in the box, or empty."""
-        return self._ui.patientBox.currentData or ""
 
     def _read(self) -> None:
         self._panel.act(self._panel.case.read_list)
@@ -42,11 +38,6 @@ class ListSection:
         if index > 0:
             self._panel.act(self._panel.case.go_to, index - 1)
 
-    def _clinical(self) -> None:
-        self._panel.problem = ""
-        self._panel.case.take_clinical(self.picked)
-        self._panel.refresh()
-
     def refresh(self) -> None:
         """Show the patients, where one is, and how many are done."""
         ui, p = self._ui, self._panel.case.parameters
@@ -55,15 +46,9 @@ class ListSection:
         shown = (p.rows, p.place, tuple(states))
         if shown != self._shown:
             self._shown = shown
-            box = ui.patientBox
-            box.blockSignals(True)
-            box.clear()
-            box.addItem(_("Choose a patient"), "")
-            for row, state in zip(rows, states, strict=True):
-                name = row["patient_id"]
-                box.addItem(f"{_MARKS[state]} {name}", name)
-            box.setCurrentIndex(p.place + 1)
-            box.blockSignals(False)
+            names = [row["patient_id"] for row in rows]
+            marked = [(n, f"{_MARKS[s]} {n}") for n, s in zip(names, states, strict=True)]
+            fill(ui.patientBox, _("Choose a patient"), marked, p.place + 1)
         done = sum(bool(state) for state in states)
         ui.listLabel.text = (
             _("Patient {n} of {all}; {done} done").format(n=p.place + 1, all=len(rows), done=done)

@@ -13,6 +13,7 @@ from BreastPredictLib.train_section import TrainSection
 
 from . import reading
 from .case import Case
+from .clinical_section import ClinicalSection
 from .list_of_patients import rows_of
 from .list_section import ListSection
 from .predict_section import PredictSection
@@ -58,13 +59,15 @@ class Panel(CasePanel):
         super().__init__(ui, case)
         self._layout_shown = False
         self.study = StudySection(ui, self)
+        self.clinical_variables = ClinicalSection(ui, self)
         self.list = ListSection(ui, self)
         self.predict = PredictSection(ui, self)
         self.result = ResultSection(ui, self)
         self.regions = RegionsSection(ui, self)
         self.train = TrainSection(ui, self, case.train)
         self.sections = (
-            *(self.list, self.study, self.regions, self.predict, self.result, self.train),
+            *(self.list, self.study, self.clinical_variables, self.regions),
+            *(self.predict, self.result, self.train),
         )
 
     def enter(self) -> None:
@@ -72,7 +75,8 @@ class Panel(CasePanel):
         self.study.enter()
 
     def exit(self) -> None:
-        """Another module is shown."""
+        """Another module is shown: no click may place a square there."""
+        self.regions.exit()
 
     def forget(self) -> None:
         """The scene is about to go."""
@@ -97,11 +101,15 @@ class Panel(CasePanel):
         """What of the parameters the panel follows."""
         p = self.case.parameters
         return {
+            "sources": {
+                time: (getattr(p, time), getattr(p, f"{time}File")) for time in reading.TIMES
+            },
             "markups": tuple(getattr(p, name) for name in _MARKUPS),
             "inputs": (
                 *(p.us0Roi, p.us1Roi, p.pathologyRegion, p.opened, p.run, p.variant, p.mpp),
                 *(p.subtype, p.er, p.ki67, p.regimen, p.laterality, p.pathology),
                 *(p.us0, p.us1, p.us0File, p.us1File, p.us0Date, p.us1Date),
+                *(p.us0Frame, p.us0Region, p.us1Frame, p.us1Region, p.clinicalOf),
             ),
             "map": (tuple(self.case.maps), p.colour, p.threshold),
             "shown": (tuple(self.case.maps), p.method, p.opacity),
@@ -109,7 +117,11 @@ class Panel(CasePanel):
         }
 
     def changed(self, before: dict[str, Any], now: dict[str, Any]) -> None:
-        """Follow markups, inputs, maps and layers."""
+        """Follow images, markups, inputs, maps and layers."""
+        for time, source in before.get("sources", {}).items():
+            if source != now["sources"][time]:
+                for what in ("Frame", "Region"):  # of another file they mean nothing
+                    setattr(self.case.parameters, f"{time}{what}", 0)
         for old, new in zip(before.get("markups", (None,) * 3), now["markups"], strict=True):
             if new is not None and new is not old:
                 self.watch(new, vtk.vtkCommand.ModifiedEvent, self.wait_to_settle)
@@ -154,6 +166,7 @@ class Panel(CasePanel):
         opened, result, folder = case.opened, case.result, case.result_folder
         task = case.tasks.current
         self.predict.describe()
+        self.clinical_variables.offer_row()
         problem, _notes = self.clinical()
         there = opened or {}
         return Facts(
@@ -171,7 +184,8 @@ class Panel(CasePanel):
             table=is_set(p.patients),
             patients=len(rows_of(p)),
             place=p.place,
-            picked=bool(self.list.picked),
+            picked=bool(self.clinical_variables.row),
+            question=reading.open_question(p),
             run_problem=self.predict.problem,
             missing=self.missing(),
             can_install=slicer.util.mainWindow() is not None,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from slicer import (
+    vtkMRMLMarkupsFiducialNode,
     vtkMRMLMarkupsROINode,
     vtkMRMLPlotChartNode,
     vtkMRMLScalarVolumeNode,
@@ -28,6 +29,8 @@ NETWORKS = [
     *("vgg16", "resnet50", "densenet121", "vit", "swin"),
 ]
 RECIPES = ["ours", "paper"]
+MOST = 999_999
+"""Of frames and regions, as in a cohort table."""
 
 
 @parameterNodeWrapper
@@ -38,12 +41,14 @@ class PCRPredictParameterNode:
         us0, us1: the examinations before treatment and after two cycles of it, as images in the
             scene; RGB images are scalar volumes to Slicer, too.
         us0File, us1File: the same as files, where no image is chosen.
-        us0Frame, us0Region, us1Frame, us1Region: of a file, from 1; 0 where its own rule chooses.
+        us0Frame, us1Frame: of a file, from 1; 0 where its own rule chooses.
+        us0Region, us1Region: which B-mode region, from 1; 0 where there is only one.
         us0Date, us1Date: YYYY-MM-DD, of files that state none.
         pathology: slide or picture of the biopsy.
         mpp: microns per pixel, where the file states none.
         pathologyRegion: "x,y,width,height" in pixels of the largest image; empty: by rule.
         subtype, er, ki67, regimen: the clinical variables; empty where not known.
+        clinicalOf: the row of the table that they were taken from; empty where they were typed.
         laterality: where the files state none.
         patient, site: of a row of the list of patients.
         opened: the backend's answer about the images, as JSON; empty while none are read.
@@ -53,6 +58,7 @@ class PCRPredictParameterNode:
             "box:x0,y0,x1,y1", masks; of us1 also "us0".
         us1RoiBefore: what ``us1Roi`` was before the tumour was said to be gone.
         us0Square, us1Square: show what the network sees.
+        us0Point, us1Point: take the reader's click into the tumour; not saved with the scene.
         rectangle: shows the region of the biopsy.
         linked: a square that is drawn larger or smaller takes the other with it.
         linkedOf: the run that ``linked`` was taken from.
@@ -79,10 +85,10 @@ class PCRPredictParameterNode:
     us1: vtkMRMLScalarVolumeNode
     us0File: Path
     us1File: Path
-    us0Frame: int
-    us0Region: int
-    us1Frame: int
-    us1Region: int
+    us0Frame: Annotated[int, WithinRange(0, MOST)] = 0
+    us0Region: Annotated[int, WithinRange(0, MOST)] = 0
+    us1Frame: Annotated[int, WithinRange(0, MOST)] = 0
+    us1Region: Annotated[int, WithinRange(0, MOST)] = 0
     us0Date: str
     us1Date: str
     pathology: Path
@@ -92,6 +98,7 @@ class PCRPredictParameterNode:
     er: Annotated[str, Choice(ER_LEVELS), Default("")]
     ki67: str
     regimen: Annotated[str, Choice(REGIMENS), Default("")]
+    clinicalOf: str
     laterality: Annotated[str, Choice(SIDES), Default("")]
     patient: str
     site: str
@@ -104,6 +111,8 @@ class PCRPredictParameterNode:
     us1RoiBefore: str
     us0Square: vtkMRMLMarkupsROINode
     us1Square: vtkMRMLMarkupsROINode
+    us0Point: vtkMRMLMarkupsFiducialNode
+    us1Point: vtkMRMLMarkupsFiducialNode
     rectangle: vtkMRMLMarkupsROINode
     linked: bool = True
     linkedOf: str

@@ -8,6 +8,7 @@ import slicer
 
 from . import pathology_nodes, square_nodes
 from .reading import TIMES, TITLES
+from .ultrasound_nodes import ras_of, source_pixel
 
 if TYPE_CHECKING:
     from breastpredict.dicom import UltrasoundImage
@@ -19,7 +20,7 @@ GONE = "us0"
 VIEWS = {"us0": "Red", "us1": "Yellow", "pathology": "Green"}
 """Input → the slice view that shows it."""
 
-_COLOURS = {"us0": (1.0, 0.85, 0.1), "us1": (0.3, 0.9, 1.0)}
+COLOURS = {"us0": (1.0, 0.85, 0.1), "us1": (0.3, 0.9, 1.0)}
 _TEXT = {time: f"{time}Roi" for time in TIMES}
 _SQUARE = {time: f"{time}Square" for time in TIMES}
 
@@ -79,6 +80,10 @@ class Regions:
         p = parameters
         for time in TIMES:
             node, image = getattr(p, _SQUARE[time]), getattr(p, f"{time}Image")
+            place = square_nodes.taken_point(getattr(p, f"{time}Point"))
+            if place is not None and image is not None and getattr(p, _TEXT[time]) != GONE:
+                new_square(p, time, source_pixel(image, place))
+                continue
             if node is None or image is None or not square_nodes.edited(node, image):
                 continue
             if getattr(p, _TEXT[time]) == GONE:
@@ -95,8 +100,6 @@ class Regions:
 
     def centre(self, time: str, parameters: Any) -> list[float] | None:
         """Of a square, in RAS."""
-        from .ultrasound_nodes import ras_of
-
         image = getattr(parameters, f"{time}Image")
         found = self.found.get(time)
         return None if found is None or image is None else ras_of(image, found.center)
@@ -119,7 +122,7 @@ class Regions:
             return
         name = f"Square on {TITLES[time]}"
         shown = square_nodes.show_box(
-            node, image, found[time].box, name, _COLOURS[time], VIEWS[time]
+            node, image, found[time].box, name, COLOURS[time], VIEWS[time]
         )
         shown.SetLocked(getattr(p, _TEXT[time]) == GONE)
         if node is None:
@@ -150,11 +153,17 @@ class Regions:
             setattr(p, _TEXT[time], text)
 
 
-def new_square(parameters: Any, time: str) -> None:
-    """A square in the middle of an image, to be moved; with the side of the other one if linked."""
+def new_square(parameters: Any, time: str, centre: tuple[float, float] | None = None) -> None:
+    """A square on an image, to be moved; with the side of the other one if linked.
+
+    Args:
+        parameters: of the case.
+        time: "us0" or "us1".
+        centre: in pixels of the file; None for the middle of the image.
+    """
     p = parameters
     image = getattr(p, f"{time}Image")
-    text = square_nodes.middle_square(image)
+    text = square_nodes.default_square(image, centre)
     other = next(one for one in TIMES if one != time)
     drawn = square_nodes.drawn_of(getattr(p, _TEXT[other]))
     other_image = getattr(p, f"{other}Image")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from slicer.i18n import tr as _
+
 from BreastPredictLib.hierarchy import put_under_study
 from BreastPredictLib.overlay import remember
 from BreastPredictLib.tables import bar_chart, table_node
@@ -34,3 +36,13 @@ def result_table(result: dict[str, Any], opened: dict[str, Any]) -> Any:
 def result_chart(table: Any) -> Any:
     """A bar chart of the table's values."""
     return bar_chart(_NAME, table, "quantity", "value")
+
+
+def notes_of(result: dict[str, Any]) -> list[str]:
+    """What the result is made from and must not be taken for, a line each."""
+    notes = [result["calibration"], *result["inputs_words"]]
+    if result["unused"]:
+        notes.append(_("Not used: {names}").format(names=", ".join(result["unused"])))
+    notes += [*result["overrides"], *result["warnings"]]
+    notes += [result["no_dicom"], result["synthetic_note"], result["note"]]
+    return [note for note in notes if note]

@@ -13,7 +13,7 @@ from BreastPredictLib.saving_section import Saving, refused, score_line
 
 from .image_nodes import IMAGES
 from .regions import VIEWS
-from .result_nodes import values_of
+from .result_nodes import notes_of, values_of
 
 if TYPE_CHECKING:
     from .panel import Panel
@@ -52,7 +52,7 @@ class ResultSection:
                 else _("Complete response not expected")
             )
             ui.scoreLabel.text = self._score(result)
-            ui.resultNoteLabel.text = "\n".join(self._notes(result))
+            ui.resultNoteLabel.text = "\n".join(notes_of(result))
         ui.staleLabel.visible = case.result_is_stale
         maps = case.maps
         for widget in (ui.opacitySlider, ui.thresholdSlider, ui.colourBox, ui.methodBox):
@@ -92,14 +92,6 @@ class ResultSection:
         return (
             line + "\n" + _("Clinical variables only: {value:.3f}").format(value=result["baseline"])
         )
-
-    def _notes(self, result: dict[str, Any]) -> list[str]:
-        notes = [result["calibration"], *result["inputs_words"]]
-        if result["unused"]:
-            notes.append(_("Not used: {names}").format(names=", ".join(result["unused"])))
-        notes += [*result["overrides"], *result["warnings"]]
-        notes += [result["no_dicom"], result["synthetic_note"], result["note"]]
-        return [note for note in notes if note]
 
     # Views
 

@@ -46,6 +46,38 @@ def show_box(node: Any, image: Any, box: Box, name: str, colour: Any, view: str)
     return node
 
 
+def point_for(name: str, view: str) -> Any:
+    """A new node that takes one click of the reader in one slice view, and is in no list or file.
+
+    Args:
+        name: of the node.
+        view: name of the slice view.
+    """
+    node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLMarkupsFiducialNode")
+    node.UnRegister(None)
+    node.SetName(name)
+    node.SetHideFromEditors(True)
+    node.SetSaveWithScene(False)
+    node.SetMaximumNumberOfControlPoints(1)
+    node = slicer.mrmlScene.AddNode(node)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetSaveWithScene(False)
+    display.SetPointLabelsVisibility(False)
+    display.AddViewNodeID(f"vtkMRMLSliceNode{view}")
+    return node
+
+
+def taken_point(node: Any) -> list[float] | None:
+    """Where the reader has clicked, in RAS; the click is then used up. None where nobody did."""
+    if node is None or node.GetNumberOfDefinedControlPoints() == 0:
+        return None
+    place = [0.0] * 3
+    node.GetNthControlPointPositionWorld(node.GetNumberOfControlPoints() - 1, place)
+    node.RemoveAllControlPoints()
+    return place
+
+
 def box_of(node: Any, image: Any) -> Box:
     """Where a markup lies on an image, in pixels of the file."""
     centre = [0.0] * 3
@@ -103,15 +135,22 @@ def drawn_of(text: str) -> tuple[float, float, float] | None:
     return x, y, side
 
 
-def middle_square(image: Any) -> str:
-    """A square in the middle of an image, a third of its shorter side: to be moved."""
+def default_square(image: Any, centre: tuple[float, float] | None = None) -> str:
+    """A square of a third of an image's shorter side, to be moved.
+
+    Args:
+        image: the volume.
+        centre: in pixels of the file; None for the middle of the image.
+    """
     columns, rows, _ = image.GetImageData().GetDimensions()
     width, height, _ = image.GetSpacing()
     side = min(columns * width, rows * height) / 3
+    if centre is not None:
+        return point_text(*centre, side / width)
     ijk = ((columns - 1) / 2, (rows - 1) / 2)
-    centre = [0.0, 0.0, 0.0, 0.0]
+    middle = [0.0, 0.0, 0.0, 0.0]
     matrix = vtk.vtkMatrix4x4()
     image.GetIJKToRASMatrix(matrix)
-    matrix.MultiplyPoint([*ijk, 0.0, 1.0], centre)
-    x, y = source_pixel(image, centre[:3])
+    matrix.MultiplyPoint([*ijk, 0.0, 1.0], middle)
+    x, y = source_pixel(image, middle[:3])
     return point_text(x, y, side / width)

@@ -24,7 +24,8 @@ class Facts(TaskFacts):
         table: of a list of patients is chosen.
         patients: in the list.
         place: in the list, from 0; -1 for none.
-        picked: a patient of the list is chosen in the box.
+        picked: a row of the table is chosen for the clinical variables.
+        question: what must be chosen before the images can be read.
     """
 
     chosen: bool = False
@@ -42,6 +43,7 @@ class Facts(TaskFacts):
     patients: int = 0
     place: int = -1
     picked: bool = False
+    question: str = ""
 
 
 def reasons(facts: Facts) -> dict[str, str]:
@@ -65,8 +67,8 @@ def reasons(facts: Facts) -> dict[str, str]:
         "table": "" if facts.table else "Choose the table of the list.",
         "previous": no_list or ("" if facts.place > 0 else "This is the first patient."),
         "next": no_list or ("This is the last patient." if last else ""),
-        "clinical": no_list or ("" if facts.picked else "Choose a patient of the list."),
-        "read": "" if facts.chosen else "Choose an ultrasound image or a biopsy.",
+        "clinical": no_list or ("" if facts.picked else "Choose a row of the table."),
+        "read": facts.question if facts.chosen else "Choose an ultrasound image or a biopsy.",
         "us0_square": square["us0"],
         "us1_square": square["us1"] or gone,
         "rectangle": images or ("" if facts.biopsy else "There is no biopsy among the images."),
@@ -77,7 +79,7 @@ def reasons(facts: Facts) -> dict[str, str]:
 
 def _inputs(facts: Facts) -> str:
     if facts.chosen and not facts.read:
-        return "Read the images first."
+        return facts.question or "Read the images first."
     if not facts.chosen and not facts.clinical and not facts.clinical_problem:
         return "Choose images, or type clinical variables."
     return facts.clinical_problem or facts.pair_problem or facts.regions_problem

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from slicer.i18n import tr as _
 
-from BreastPredictLib.database import files_of
+from BreastPredictLib.database import files_of, slides_of
+from BreastPredictLib.database_section import fill
 from BreastPredictLib.words import SIDE_NOT_KNOWN, SIDES, patient_line
 
 from .image_nodes import patient_of
 from .list_of_patients import listed
-from .reading import TIMES, TITLES
+from .reading import TIMES, TITLES, choices, open_question
 
 if TYPE_CHECKING:
     from .panel import Panel
@@ -30,23 +31,18 @@ class StudySection:
                 "currentIndexChanged(int)",
                 lambda index, of=time: self._database_image_chosen(of, index),
             )
+        ui.pathologyDatabaseBox.connect("currentIndexChanged(int)", self._slide_chosen)
 
     def enter(self) -> None:
         """The module is shown: the database may hold others than before."""
         self.list_database()
 
     def list_database(self) -> None:
-        """The ultrasound images of the open DICOM database."""
+        """The ultrasound images and the slides of the open DICOM database."""
         found = files_of("US")
         for time in TIMES:
-            box = getattr(self._ui, f"{time}DatabaseBox")
-            box.blockSignals(True)
-            box.clear()
-            box.addItem(_("Choose an image"), "")
-            for file, words in found:
-                box.addItem(words, file)
-            box.blockSignals(False)
-            box.setCurrentIndex(0)
+            fill(getattr(self._ui, f"{time}DatabaseBox"), _("Choose an image"), found)
+        fill(self._ui.pathologyDatabaseBox, _("Choose a slide"), slides_of())
 
     def _database_image_chosen(self, time: str, index: int) -> None:
         file = getattr(self._ui, f"{time}DatabaseBox").itemData(index) or ""
@@ -55,18 +51,36 @@ class StudySection:
             setattr(p, time, None)
             setattr(p, f"{time}File", Path(file))
 
+    def _slide_chosen(self, index: int) -> None:
+        file = self._ui.pathologyDatabaseBox.itemData(index) or ""
+        if file:
+            self._panel.case.parameters.pathology = Path(file)
+
     def _read(self) -> None:
         self._panel.act(self._panel.case.open_images)
 
     def refresh(self) -> None:
-        """Show patient, side, pair and what the clinical variables contradict."""
+        """Show patient, side, pair, and what is still to be chosen."""
         ui, case = self._ui, self._panel.case
         opened = case.opened
         ui.patientLabel.text = self._patient(opened)
-        ui.pairLabel.text = "" if opened is None else "\n".join(self._pair(opened))
-        problem, notes = self._panel.clinical()
-        ui.clinicalLabel.text = "\n".join([problem] if problem else notes)
-        ui.clinicalLabel.visible = bool(ui.clinicalLabel.text)
+        question = open_question(case.parameters)
+        ui.pairLabel.text = question if opened is None else "\n".join(self._pair(opened))
+        for time in TIMES:
+            self._show_choices(time)
+
+    def _show_choices(self, time: str) -> None:
+        """Frame and region where there is more than one, or one was named."""
+        ui, p = self._ui, self._panel.case.parameters
+        found = choices(p, time)
+        counts = {
+            "Frame": 1 if found is None else found.frames,
+            "Region": 1 if found is None else len(found.regions),
+        }
+        for what, count in counts.items():
+            box, label = getattr(ui, f"{time}{what}Box"), getattr(ui, f"{time}{what}Label")
+            box.visible = label.visible = count > 1 or bool(getattr(p, f"{time}{what}"))
+            box.suffix = _(" of {n}").format(n=count)
 
     def _patient(self, opened: dict[str, Any] | None) -> str:
         case = self._panel.case

@@ -63,7 +63,7 @@ def source_of(node: Any, folder: Path) -> UltrasoundSource:
     if node.IsA("vtkMRMLSequenceNode"):
         node = _shown_of(node)
     frame = frame_of(node)
-    known = _stated_file(node)
+    known = stated_file(node)
     if known is not None:
         region = node.GetAttribute(REGION_NUMBER)
         return UltrasoundSource(known, frame, int(region) if region else None)
@@ -112,7 +112,7 @@ def frame_of(node: Any) -> int | None:
     return None
 
 
-def _stated_file(node: Any) -> Path | None:
+def stated_file(node: Any) -> Path | None:
     """The unchanged file that a node was loaded from, by the database or by its storage."""
     uids = (node.GetAttribute(INSTANCES) or "").split()
     if len(uids) == 1 and slicer.dicomDatabase is not None:

@@ -162,10 +162,15 @@ class Her2Panel:
 
     def family(self) -> list[psutil.Process]:
         """The child process and all that it started."""
-        pid = self.case.tasks.worker.pid
-        assert pid is not None
-        child = psutil.Process(pid)
-        return [child, *child.children(recursive=True)]
+        return family_of(self.case)
+
+
+def family_of(case: Any) -> list[psutil.Process]:
+    """The child process of a case and all that it started."""
+    pid = case.tasks.worker.pid
+    assert pid is not None
+    child = psutil.Process(pid)
+    return [child, *child.children(recursive=True)]
 
 
 def all_dead(family: list[psutil.Process]) -> bool:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from harness import Harness
+from her2_panel import family_of
 from panel_pictures import part_of_panel, slice_view, whole_panel
 from pictures import beside
 
@@ -52,11 +54,20 @@ class PcrPanel:
 
     def __init__(self, app: Harness, worker: Any = None) -> None:
         self.app = app
-        self.module = app.load(MODULE)
-        self.widget = app.enter(self.module)
         self._worker = worker
-        if worker is not None:
-            self.case.tasks.worker = worker
+        self._start()
+
+    def _start(self) -> None:
+        self.module = self.app.load(MODULE)
+        self.widget = self.app.enter(self.module)
+        if self._worker is not None:
+            self.case.tasks.worker = self._worker
+
+    def start_again(self) -> None:
+        """Leave Slicer and start it anew, as far as this module is concerned: an empty scene."""
+        self.take_back()
+        self.app.unload(self.module)
+        self._start()
 
     def take_back(self) -> None:
         """Not the lent child process is killed when the module is closed."""
@@ -124,6 +135,10 @@ class PcrPanel:
     def prepare(self, words: dict[str, str], run: Path) -> None:
         """All that is needed before Apply, with the regions of the table."""
         self.choose(words)
+        self.prepare_chosen(words, run)
+
+    def prepare_chosen(self, words: dict[str, str], run: Path) -> None:
+        """The same, where images are chosen already."""
         self.press("read")
         p = self.parameters
         for time in ("us0", "us1"):
@@ -168,6 +183,10 @@ class PcrPanel:
         assert not widget.enabled, button
         assert widget.toolTip
         return str(widget.toolTip)
+
+    def family(self) -> list[psutil.Process]:
+        """The child process and all that it started."""
+        return family_of(self.case)
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,9 @@ from breastpredict.study.pcr_batch import run_pcr_batch
 OBJECTS = ("report.dcm", "capture.dcm")
 
 
-def by_command_line(case: dict[str, str], run: Path, out: Path) -> tuple[dict[str, Any], Path]:
+def by_command_line(
+    case: dict[str, str], run: Path, out: Path, explain: str = "both"
+) -> tuple[dict[str, Any], Path]:
     """result.json and the folder of the same case."""
     options = [
         word
@@ -39,7 +41,8 @@ def by_command_line(case: dict[str, str], run: Path, out: Path) -> tuple[dict[st
         if name not in ("patient_id", "cohort", "pathology_mpp")
         for word in (f"--{name.replace('_', '-')}", value)
     ]
-    ended = process("pcr", "predict", *options, "--model", run, "--out", out, "--json")
+    options += ["--model", str(run), "--out", str(out), "--explain", explain, "--json"]
+    ended = process("pcr", "predict", *options)
     assert ended.code == 0, ended.err
     [folder] = [path for path in out.iterdir() if path.is_dir()]
     return json.loads(ended.out), folder
@@ -247,13 +250,6 @@ class TestAList:
         assert pcr.case.result == result and not pcr.case.result_is_stale
         assert {node.GetName() for node in pcr.case.maps} == maps
         assert {"save_dicom", "save_report"} <= pcr.enabled()
-        # Of another patient the clinical variables only.
-        pcr.ui.patientBox.blockSignals(True)
-        pcr.ui.patientBox.setCurrentIndex(2)
-        pcr.ui.patientBox.blockSignals(False)
-        pcr.ui.clinicalButton.click()
-        assert (p.subtype, p.ki67) == (second["subtype"], second["ki67"])
-        assert p.us0Roi == first["us0_roi"] and ui.staleLabel.visible
 
     def test_a_kept_result_is_in_the_users_folder_as_the_batch_has_it(
         self, pcr: PcrPanel, phantom_list: PhantomList, tmp_path: Path, one_thread: None

@@ -7,6 +7,7 @@ from breastpredict.dicom.inspect import inspect_folder, inspect_text, study_summ
 from breastpredict.dicom.loaded import NO_DICOM, LoadedPhase, study_from_volumes
 from breastpredict.dicom.masks import Mask, read_mask
 from breastpredict.dicom.provenance import Provenance, Written
+from breastpredict.dicom.read_pm import read_parametric_map
 from breastpredict.dicom.study import (
     DceAcquisition,
     Decision,
@@ -21,7 +22,11 @@ from breastpredict.dicom.ultrasound import (
     read_ultrasound,
 )
 from breastpredict.dicom.ultrasound_deidentify import review_picture, write_deidentified
-from breastpredict.dicom.ultrasound_inspect import describe_ultrasound
+from breastpredict.dicom.ultrasound_inspect import (
+    UltrasoundChoices,
+    describe_ultrasound,
+    ultrasound_choices,
+)
 from breastpredict.dicom.write_pm import write_parametric_map
 from breastpredict.dicom.write_sc import write_capture
 from breastpredict.dicom.write_seg import write_segmentation
@@ -38,6 +43,7 @@ __all__ = [
     "Provenance",
     "RejectedSeries",
     "Study",
+    "UltrasoundChoices",
     "UltrasoundImage",
     "Written",
     "describe_ultrasound",
@@ -47,12 +53,14 @@ __all__ = [
     "inspect_text",
     "join_masks",
     "read_mask",
+    "read_parametric_map",
     "read_study",
     "read_ultrasound",
     "review_picture",
     "source_files",
     "study_from_volumes",
     "study_summary",
+    "ultrasound_choices",
     "write_capture",
     "write_deidentified",
     "write_parametric_map",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,40 @@ from breastpredict.dicom.ultrasound_file import (
     open_ultrasound,
     text_of,
 )
+from breastpredict.dicom.ultrasound_pixels import count_of_frames, read_header
+from breastpredict.dicom.ultrasound_regions import b_mode, regions_of
 from breastpredict.errors import InputError
 
 _MANY_COLOURS = 0.002  # of a region; fewer are marks, and its outline need not be looked for
+
+
+@dataclass(frozen=True)
+class UltrasoundChoices:
+    """What there is to choose among in a file.
+
+    Attributes:
+        frames: how many.
+        regions: the B-mode regions that the file states, in words; number 1 first. Empty where it
+            states none: then there is one, which is measured.
+    """
+
+    frames: int
+    regions: tuple[str, ...]
+
+
+@unlogged()
+def ultrasound_choices(path: str | os.PathLike[str]) -> UltrasoundChoices:
+    """The frames and B-mode regions of a file, by its header alone; a plain picture has one.
+
+    Raises:
+        InputError: no such file, or a header that is damaged or of something else.
+    """
+    file = Path(path)
+    header = read_header(file)
+    if header is None:
+        return UltrasoundChoices(1, ())
+    found = b_mode(regions_of(header, file))
+    return UltrasoundChoices(count_of_frames(header, file), tuple(one.words for one in found))
 
 
 @unlogged()
