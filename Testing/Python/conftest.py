@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from harness.fixtures import running_slicer, slicer_app  # noqa: F401
 from her2_panel import her2, lasting_worker, lent_worker, small_case  # noqa: F401
+from loaded_volumes import same_dicom  # noqa: F401
 from pcr_panel import pcr, phantom_list  # noqa: F401
+from pcr_predictions import pcr_done  # noqa: F401
 from pcr_runs import pcr_model, pcr_trained  # noqa: F401
 from reader_studies import reader_cohort  # noqa: F401
+from torch_threads import on_one_thread
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -39,38 +41,24 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def dciodvfy() -> str:
     """The DICOM validator; where it is absent the test says so, and in CI it fails."""
-    found = shutil.which("dciodvfy")
-    if found is not None:
-        return found
-    message = "needs dciodvfy (Debian: apt-get install dicom3tools)"
-    if os.environ.get("CI") == "true":
-        pytest.fail(message)
-    pytest.skip(message)
+    return program("needs dciodvfy (Debian: apt-get install dicom3tools)", "dciodvfy")
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The browser; where it is absent the test says so, and in CI it fails."""
-    for found in map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome")):
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    return program("needs Chromium (Debian: apt-get install chromium)", *names)
+
+
+def program(message: str, *names: str) -> str:
+    """The first of some programs; where there is none the message says so, and in CI it fails."""
+    for found in map(shutil.which, names):
         if found is not None:
             return found
-    message = "needs Chromium (Debian: apt-get install chromium)"
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)
-
-
-@contextmanager
-def on_one_thread() -> Iterator[None]:
-    """Torch on one thread: to tiny networks more are of no use, and cost much on a busy machine."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 from slide_files import tissue
+from torch_threads import on_one_thread
 from ultrasound_screens import dataset, rectangle, region, save, screen
 
 from breastpredict.pcr import PcrCase, PcrClinical, PcrModel, UltrasoundSource, parse_roi
@@ -73,8 +74,6 @@ class PcrTrained:
 @pytest.fixture(scope="session")
 def pcr_trained(tmp_path_factory: pytest.TempPathFactory) -> PcrTrained:
     """36 phantoms and a run of two epochs; to look at, not to change."""
-    from conftest import on_one_thread
-
     from breastpredict.pcr.train import train_pcr
     from breastpredict.pcr.train_config import PcrTrainConfig
     from breastpredict.phantom import make_pcr_phantom

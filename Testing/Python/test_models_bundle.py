@@ -9,7 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ from breastpredict.models import (  # noqa: E402
 )
 from breastpredict.models.weights import sha256_of  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 BLOCK = {
     "task": "her2_zero_vs_rest",
     "positive_class": "low_or_positive",
@@ -49,15 +51,6 @@ BLOCK = {
     "seed": 0,
 }
 SIZE = VIT_REDUCED["image_size"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from a second thread and lose much where cores are busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def network(seed: int = 0) -> Any:

@@ -30,6 +30,8 @@ from breastpredict.models import (  # noqa: E402
     predict_with_map,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SIZE = VIT_REDUCED["image_size"]
 PATCH = VIT_REDUCED["patch_size"]
 LESION = 2 * PATCH
@@ -112,15 +114,6 @@ def train_on_lesions(seed: int = 13, steps: int = 50) -> Any:
         optimiser.step()
         schedule.step()
     return model.eval()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from a second thread and lose much where cores are busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,9 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from breastpredict.models import VIT_REDUCED, VIT_TINY, build_vit, initialise  # noqa: E402
 from breastpredict.models.weights import HUB_NAME, convert_pth  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NAME = "vit_tiny_patch16_224"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """One image gains little from a second thread and loses much where cores are busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

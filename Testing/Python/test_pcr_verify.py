@@ -48,6 +48,7 @@ def test_maps_that_find_what_was_planted_are_verified(
     planted: list[PlantedCase], tmp_path: Path
 ) -> None:
     run = save_dark_run(tmp_path / "run")
+    (run / "local_validation.csv").write_text("patient_id,cohort,pcr\nP1,SITE-A,1\n")
     before = (run / "pcr_by_hand" / "configs" / "metadata.json").read_bytes()
     done = verify_pcr(run, tmp_path / "new", planted, planted_as="discs")
     found = entry_of(done.folder)["occlusion"]
@@ -68,6 +69,9 @@ def test_maps_that_find_what_was_planted_are_verified(
     card = (done.folder / "pcr_by_hand" / "docs" / "README.md").read_text("utf-8")
     assert "- Occlusion: verified; test of" in card and "- Grad-CAM: not verified; test" in card
     assert "| Occlusion | us1 | " in card
+    # Whom a recalibration has seen is known of the new run, too.
+    local = "local_validation.csv"
+    assert (done.folder / local).read_bytes() == (run / local).read_bytes()
     # The run it was made from is as it was, and says what it always said.
     assert (run / "pcr_by_hand" / "configs" / "metadata.json").read_bytes() == before
     old = (run / "pcr_by_hand" / "docs" / "README.md").read_text("utf-8")

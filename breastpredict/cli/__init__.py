@@ -31,8 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal's code page may lack mm² or a name
             stream.reconfigure(errors="backslashreplace")
-    parser = _parser()
-    options = parser.parse_args(_joined(sys.argv[1:] if argv is None else argv))
+    options = options_of(sys.argv[1:] if argv is None else argv)
     debug = options.debug or os.environ.get("BREASTPREDICT_DEBUG", "") not in ("", "0")
     try:
         code = options.run(options)
@@ -61,6 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = "" if debug else " (--debug shows where)"
         print(f"breastpredict: internal error: {reason}{hint}", file=sys.stderr)
         return 1
+
+
+def options_of(argv: Sequence[str]) -> argparse.Namespace:
+    """What a command line asks for; argparse ends the process where it is wrong."""
+    return _parser().parse_args(_joined(argv))
 
 
 def _joined(argv: Sequence[str]) -> list[str]:

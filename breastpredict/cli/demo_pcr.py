@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from breastpredict import RESEARCH_USE_ONLY, SYNTHETIC_WARNING
-from breastpredict.cli.progress import Stages, Steps, say
-from breastpredict.files import write_text
+from breastpredict.cli.demo_parts import evaluated, predicted_rows, timed, write_page
+from breastpredict.cli.progress import Stages, Steps
 
 _THUMBNAILS = 6
 
@@ -30,96 +26,46 @@ def demo_pcr(out: Path, options: argparse.Namespace) -> int:
     from breastpredict.pcr.train_config import PcrTrainConfig
     from breastpredict.phantom import make_pcr_phantom
     from breastpredict.study import read_pcr_cohort
+    from breastpredict.study.evaluation import evaluate_pcr_cohort
     from breastpredict.study.pcr_batch import pcr_results, run_pcr_batch
 
-    times = {}
-    start = time.perf_counter()
-    table = make_pcr_phantom(
-        out / "cohort", options.cases, seed=options.seed, progress=Steps("phantom", options.quiet)
-    )
-    cases = read_pcr_cohort(table)
-    times["Synthetic cohort written"] = time.perf_counter() - start
-    start = time.perf_counter()
-    config = PcrTrainConfig(
-        preset="reduced", seed=options.seed, epochs=options.epochs, device="cpu"
-    )
-    train_pcr(cases, out / "run", config, Stages(options.quiet))
-    times["Network trained"] = time.perf_counter() - start
-    start = time.perf_counter()
-    external = [case for case in cases if case.split == "external"]
-    done = run_pcr_batch(
-        external,
-        out / "run",
-        out / "results",
-        progress=Steps("predict", options.quiet, own_pace=True),
-    )
-    times["Other cohorts predicted"] = time.perf_counter() - start
-    evaluation = _evaluation(out, table, times, options)
+    times: dict[str, float] = {}
+    with timed(times, "Synthetic cohort written"):
+        table = make_pcr_phantom(
+            out / "cohort",
+            options.cases,
+            seed=options.seed,
+            progress=Steps("phantom", options.quiet),
+        )
+        cases = read_pcr_cohort(table)
+    with timed(times, "Network trained"):
+        config = PcrTrainConfig(
+            preset="reduced", seed=options.seed, epochs=options.epochs, device="cpu"
+        )
+        train_pcr(cases, out / "run", config, Stages(options.quiet))
+    with timed(times, "Other cohorts predicted"):
+        done = run_pcr_batch(
+            [case for case in cases if case.split == "external"],
+            out / "run",
+            out / "results",
+            progress=Steps("predict", options.quiet, own_pace=True),
+        )
+    evaluation = evaluated(evaluate_pcr_cohort, table, out, times, options)
     results = pcr_results(out / "results")
-    truth = {case.patient_id: bool(case.pcr) for case in cases}
-    rows = [
-        {**row, "truth": truth[row["patient_id"]], "folder": f"results/{row['case_key']}"}
-        for row in results.predictions()
-    ]
-    write_text(
-        out / "index.html", _page(out, rows, results.failures(), times, len(cases), evaluation)
+    rows = predicted_rows(results, {case.patient_id: bool(case.pcr) for case in cases})
+    write_page(
+        out,
+        "demo_pcr.html.j2",
+        rows,
+        pictures=_THUMBNAILS,
+        width=420,
+        evaluation=evaluation,
+        failures=results.failures(),
+        areas=_areas(rows),
+        times=times,
+        total=len(cases),
     )
     return done.failed
-
-
-def _evaluation(
-    out: Path, table: Path, times: dict[str, float], options: argparse.Namespace
-) -> str:
-    """Where the evaluation's page is, seen from the demonstration's; "" without matplotlib."""
-    from breastpredict.study.evaluation import evaluate_pcr_cohort
-
-    if find_spec("matplotlib") is None:
-        say("No evaluation: it needs the extra 'reports' (matplotlib)", options.quiet)
-        return ""
-    start = time.perf_counter()
-    page = evaluate_pcr_cohort(
-        table,
-        out / "results",
-        out / "evaluation",
-        run=out / "run",
-        seed=options.seed,
-        progress=Steps("evaluate", options.quiet),
-    )
-    times["Evaluated"] = time.perf_counter() - start
-    return page.relative_to(out).as_posix()
-
-
-def _page(
-    out: Path,
-    rows: list[dict[str, Any]],
-    failures: Sequence[Mapping[str, str]],
-    times: Mapping[str, float],
-    total: int,
-    evaluation: str,
-) -> str:
-    from PIL import Image
-
-    from breastpredict.study.case_output import data_uri, templates
-
-    for row in rows[:_THUMBNAILS]:
-        picture = np.asarray(Image.open(out / row["folder"] / "overlay.png").convert("RGB"))
-        row["thumbnail"] = data_uri(picture, 420)
-    return (
-        templates()
-        .get_template("demo_pcr.html.j2")
-        .render(
-            note=RESEARCH_USE_ONLY,
-            synthetic_note=SYNTHETIC_WARNING,
-            evaluation=evaluation,
-            rows=rows,
-            shown=rows[:_THUMBNAILS],
-            failures=failures,
-            areas=_areas(rows),
-            times=times,
-            total=total,
-            sets=json.loads((out / "run" / "run.json").read_text("utf-8"))["split"]["patients"],
-        )
-    )
 
 
 def _areas(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -8,13 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from breastpredict import RESEARCH_USE_ONLY, SYNTHETIC_WARNING
+from breastpredict.cli.batch import (
+    add_cohorts,
+    add_limits,
+    chosen,
+    cluster_of,
+    limits_of,
+    tell_batch,
+)
 from breastpredict.cli.evaluation import add_evaluation, evaluation_of
-from breastpredict.cli.limits import add_limits, cluster_of, limits_of
 from breastpredict.cli.progress import Stages, Steps, say
+from breastpredict.cli.recalibrate import add_recalibrate, recalibration_of, tell_recalibration
 from breastpredict.cli.review import add_review
 from breastpredict.errors import InputError
 
 if TYPE_CHECKING:
+    from breastpredict.her2 import Her2Case
     from breastpredict.her2.inputs import Point
 
 
@@ -72,24 +81,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     _add_region(crops)
     crops.set_defaults(run=_crops)
 
-    recalibrate = tasks.add_parser(
-        "recalibrate", parents=[common], help="fit a run's output to local patients"
-    )
-    recalibrate.add_argument("cohort", type=Path, metavar="COHORT.csv")
-    recalibrate.add_argument("--model", type=Path, required=True, metavar="RUN")
-    recalibrate.add_argument("--cohort", required=True, dest="site", metavar="SITE")
-    recalibrate.add_argument("--out", type=Path, required=True, metavar="RUN2")
-    recalibrate.add_argument(
-        "--method",
-        choices=("threshold", "temperature", "platt", "all"),
-        default="all",
-        help="what is fitted; all: Platt scaling and the threshold (default)",
-    )
-    recalibrate.add_argument(
-        "--sensitivity", type=float, metavar="S", help="choose the threshold by it, not by Youden"
-    )
-    recalibrate.add_argument("--device", default="cpu", metavar="auto|cpu|cuda|...")
-    recalibrate.set_defaults(run=_recalibrate)
+    add_recalibrate(tasks, common, _recalibrate)
 
     model = argparse.ArgumentParser(add_help=False)
     model.add_argument("--model", type=Path, required=True, metavar="RUN")
@@ -144,7 +136,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
         help="a table; or a folder of case folders, each with the study (a folder or zip archive), "
         "the mask (a file) and nothing else",
     )
-    batch.add_argument("--cohort", action="append", dest="only", default=[], metavar="NAME")
+    add_cohorts(batch)
     add_limits(batch)
     batch.set_defaults(run=_batch)
     add_review(tasks, common, "her2")
@@ -274,22 +266,26 @@ def _predict(options: argparse.Namespace) -> int:
     return 0
 
 
+def cases_of(options: argparse.Namespace) -> list[Her2Case]:
+    """The cases that ``batch`` was asked to do.
+
+    Raises:
+        InputError: they cannot be read, or there is no such cohort.
+    """
+    from breastpredict.study import read_case_folders, read_cohort
+
+    read = read_case_folders if options.cohort.is_dir() else read_cohort
+    return chosen(read(options.cohort), options)
+
+
 def _batch(options: argparse.Namespace) -> int:
     from breastpredict.her2 import GATES
-    from breastpredict.study import read_case_folders, read_cohort, run_batch
+    from breastpredict.study import run_batch
 
     GATES.check_overrides(options.override_gate)
     cluster = cluster_of(options)
     limits = limits_of(options)
-    read = read_case_folders if options.cohort.is_dir() else read_cohort
-    cases = read(options.cohort)
-    if options.only:
-        unknown = set(options.only) - {case.cohort for case in cases}
-        if unknown:
-            raise InputError(
-                f"There is no cohort {', '.join(sorted(unknown))}", path=options.cohort
-            )
-        cases = [case for case in cases if case.cohort in options.only]
+    cases = cases_of(options)
     done = run_batch(
         cases,
         options.model,
@@ -301,11 +297,7 @@ def _batch(options: argparse.Namespace) -> int:
         limits=limits,
         cluster=cluster,
     )
-    print(
-        f"{done.predicted} predicted, {done.skipped} done already, {done.failed} failed: "
-        f"{options.out}"
-    )
-    return 1 if done.failed else 0
+    return tell_batch(done, options)
 
 
 def _crops(options: argparse.Namespace) -> int:
@@ -326,30 +318,8 @@ def _recalibrate(options: argparse.Namespace) -> int:
     from breastpredict.her2.cases import TITLES
     from breastpredict.study import read_cohort
 
-    done = recalibrate_her2(
-        read_cohort(options.cohort),
-        options.model,
-        options.site,
-        options.out,
-        method=options.method,
-        sensitivity=options.sensitivity,
-        device=options.device,
-        progress=Steps("recalibrate", options.quiet),
-    )
-    for task, found in done.fitted.items():
-        before, after = found.before, found.after
-        print(
-            f"{TITLES[task]}: {sum(found.patients.values())} patients, "
-            f"AUC {before['auc']['value']:.3f}, Brier {before['brier']:.3f} to "
-            f"{after['brier']:.3f}, threshold {before['threshold']:.3f} to {found.threshold:.3f}"
-        )
-    for note in done.notes:
-        print(note)
-    if done.failures:
-        print(f"{len(done.failures)} patients could not be used: see failures.csv")
-    print(RESEARCH_USE_ONLY)
-    print(options.out)
-    return 1 if done.failures or done.left else 0
+    done = recalibrate_her2(read_cohort(options.cohort), **recalibration_of(options))
+    return tell_recalibration(done, TITLES, options)
 
 
 def _evaluate(options: argparse.Namespace) -> int:

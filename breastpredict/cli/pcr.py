@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from breastpredict import RESEARCH_USE_ONLY, SYNTHETIC_WARNING
 from breastpredict.cli import pcr_deidentify, pcr_describe, pcr_evaluate, pcr_verify
-from breastpredict.cli.limits import add_limits, cluster_of, limits_of
+from breastpredict.cli.batch import (
+    add_cohorts,
+    add_limits,
+    chosen,
+    cluster_of,
+    limits_of,
+    tell_batch,
+)
 from breastpredict.cli.progress import Stages, Steps, say
+from breastpredict.cli.recalibrate import add_recalibrate, recalibration_of, tell_recalibration
 from breastpredict.cli.review import add_review
 from breastpredict.errors import InputError
 from breastpredict.models.pcr_network import PCR_PRESETS, PCR_VARIANTS
@@ -47,29 +55,12 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
 
     batch = tasks.add_parser("batch", parents=[common, model], help="a cohort")
     batch.add_argument("cohort", type=Path, metavar="COHORT.csv")
-    batch.add_argument("--cohort", action="append", dest="only", default=[], metavar="NAME")
+    add_cohorts(batch)
     add_limits(batch)
     batch.set_defaults(run=_batch)
     add_review(tasks, common, "pcr")
 
-    recalibrate = tasks.add_parser(
-        "recalibrate", parents=[common], help="fit a run's output to local patients"
-    )
-    recalibrate.add_argument("cohort", type=Path, metavar="COHORT.csv")
-    recalibrate.add_argument("--model", type=Path, required=True, metavar="RUN")
-    recalibrate.add_argument("--cohort", required=True, dest="site", metavar="SITE")
-    recalibrate.add_argument("--out", type=Path, required=True, metavar="RUN2")
-    recalibrate.add_argument(
-        "--method",
-        choices=("threshold", "temperature", "platt", "all"),
-        default="all",
-        help="what is fitted; all: Platt scaling and the threshold (default)",
-    )
-    recalibrate.add_argument(
-        "--sensitivity", type=float, metavar="S", help="choose the threshold by it, not by Youden"
-    )
-    recalibrate.add_argument("--device", default="cpu", metavar="auto|cpu|cuda|...")
-    recalibrate.set_defaults(run=_recalibrate)
+    add_recalibrate(tasks, common, _recalibrate)
 
     pcr_evaluate.add_command(tasks, common)
     pcr_verify.add_command(tasks, common)
@@ -285,22 +276,25 @@ def _case_of_options(options: argparse.Namespace) -> PcrCase:
     return case_of({name: str(value) for name, value in given.items() if value is not None})
 
 
+def cases_of(options: argparse.Namespace) -> list[PcrCase]:
+    """The cases that ``batch`` was asked to do.
+
+    Raises:
+        InputError: they cannot be read, or there is no such cohort.
+    """
+    from breastpredict.study import read_pcr_cohort
+
+    return chosen(read_pcr_cohort(options.cohort), options)
+
+
 def _batch(options: argparse.Namespace) -> int:
     from breastpredict.pcr import EXPLANATIONS
     from breastpredict.pcr.gates import GATES
-    from breastpredict.study import read_pcr_cohort
     from breastpredict.study.pcr_batch import run_pcr_batch
 
     GATES.check_overrides(options.override_gate)
     cluster = cluster_of(options)
-    cases = read_pcr_cohort(options.cohort)
-    if options.only:
-        unknown = set(options.only) - {case.cohort for case in cases}
-        if unknown:
-            raise InputError(
-                f"There is no cohort {', '.join(sorted(unknown))}", path=options.cohort
-            )
-        cases = [case for case in cases if case.cohort in options.only]
+    cases = cases_of(options)
     done = run_pcr_batch(
         cases,
         options.model,
@@ -313,38 +307,12 @@ def _batch(options: argparse.Namespace) -> int:
         limits=limits_of(options),
         cluster=cluster,
     )
-    print(
-        f"{done.predicted} predicted, {done.skipped} done already, {done.failed} failed: "
-        f"{options.out}"
-    )
-    return 1 if done.failed else 0
+    return tell_batch(done, options)
 
 
 def _recalibrate(options: argparse.Namespace) -> int:
     from breastpredict.pcr.recalibrate import recalibrate_pcr
     from breastpredict.study import read_pcr_cohort
 
-    done = recalibrate_pcr(
-        read_pcr_cohort(options.cohort),
-        options.model,
-        options.site,
-        options.out,
-        method=options.method,
-        sensitivity=options.sensitivity,
-        device=options.device,
-        progress=Steps("recalibrate", options.quiet),
-    )
-    for variant, found in done.fitted.items():
-        before, after = found.before, found.after
-        print(
-            f"{variant}: {sum(found.patients.values())} patients, "
-            f"AUC {before['auc']['value']:.3f}, Brier {before['brier']:.3f} to "
-            f"{after['brier']:.3f}, threshold {before['threshold']:.3f} to {found.threshold:.3f}"
-        )
-    for note in done.notes:
-        print(note)
-    if done.failures:
-        print(f"{len(done.failures)} patients could not be used: see failures.csv")
-    print(RESEARCH_USE_ONLY)
-    print(options.out)
-    return 1 if done.failures or done.left else 0
+    done = recalibrate_pcr(read_pcr_cohort(options.cohort), **recalibration_of(options))
+    return tell_recalibration(done, {}, options)

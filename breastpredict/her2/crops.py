@@ -20,8 +20,8 @@ import numpy as np
 from breastpredict.errors import InputError
 from breastpredict.files import write_atomic, write_folder
 from breastpredict.her2.cases import Her2Case
-from breastpredict.her2.train import TASKS, Progress, prepare_pool
 from breastpredict.her2.train_config import Her2TrainConfig
+from breastpredict.her2.train_pool import TASKS, Progress, prepare_pool
 from breastpredict.learning.run_files import CaseFailure, write_failures
 from breastpredict.learning.tables import table_csv
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from breastpredict.dicom import DceAcquisition, Mask, Phase, Study, read_mask, read_study
 from breastpredict.errors import BreastPredictError, GateRefusal, InputError
-from breastpredict.her2.roi_policy import DEFAULT_MARGIN, DEFAULT_POLICY, RoiKind, RoiPolicy
+from breastpredict.her2.roi_policy import DEFAULT_POLICY, RoiKind, RoiPolicy
 from breastpredict.imaging import (
     BoxedMask,
     Delineation,
@@ -29,6 +29,7 @@ from breastpredict.imaging import (
     normalise,
     section,
 )
+from breastpredict.imaging.roi import DEFAULT_MARGIN
 
 Point = tuple[float, float, float]
 OutlinedBy = Literal["mask", "point", "box"]

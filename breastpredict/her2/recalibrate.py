@@ -7,44 +7,28 @@ it was made from is not touched.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from breastpredict.errors import BreastPredictError, InputError
-from breastpredict.files import write_folder, write_text
+from breastpredict.files import write_folder
 from breastpredict.her2.cases import POINTS_TO, TITLES, Her2Case, label_of
 from breastpredict.her2.predict import Her2Model
 from breastpredict.her2.train_files import write_local_patients
-from breastpredict.learning.recalibration import Fitted, Method, recalibrate
+from breastpredict.learning.recalibration import Method
 from breastpredict.learning.run_files import CaseFailure, write_failures
 from breastpredict.learning.site import (
-    RUN_FILES,
-    bundle_changes,
+    Progress,
+    SiteRecalibration,
     check_target,
+    copy_bundles,
+    copy_run_files,
+    fit_bundles,
     local_patients,
 )
 
-Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class Her2Recalibration:
-    """What came out.
-
-    Attributes:
-        folder: the new run.
-        fitted: task → what was fitted; a task that is missing stayed as it was.
-        left: task → why it stayed as it was.
-        failures: local patients that could not be read or that a gate refused.
-        notes: for the user.
-    """
-
-    folder: Path
-    fitted: Mapping[str, Fitted]
-    left: Mapping[str, str]
-    failures: tuple[CaseFailure, ...]
-    notes: tuple[str, ...]
+Her2Recalibration = SiteRecalibration
+"""Of both tasks."""
 
 
 def recalibrate_her2(
@@ -89,26 +73,23 @@ def recalibrate_her2(
     )
     model = Her2Model.load(run, device)
     logits, failures = _logits(model, local, say)
-    fitted: dict[str, Fitted] = {}
-    left: dict[str, str] = {}
+    used = [case for case in local if case.patient_id in logits]
+    scored: dict[str, tuple[list[float], list[int]]] = {}
     for task in POINTS_TO:
-        members = [
-            c for c in local if c.patient_id in logits and label_of(task, c.her2) is not None
-        ]
-        try:
-            fitted[task] = recalibrate(
-                [logits[c.patient_id][task] for c in members],
-                [int(label_of(task, c.her2) or 0) for c in members],
-                _own_threshold(model, task),
-                site,
-                method=method,
-                sensitivity=sensitivity,
-            )
-        except InputError as error:
-            left[task] = str(error)
-    if not fitted:
-        raise InputError("; ".join(f"{TITLES[task]}: {why}" for task, why in left.items()))
-    _write(out, run, fitted, [c for c in local if c.patient_id in logits], failures)
+        labels = {
+            c.patient_id: label for c in used if (label := label_of(task, c.her2)) is not None
+        }
+        scored[task] = [logits[patient][task] for patient in labels], list(labels.values())
+    blocks = {task: model.block(task) for task in POINTS_TO}
+    fitted, left = fit_bundles(scored, blocks, TITLES, site, method=method, sensitivity=sensitivity)
+    with write_folder(out) as temporary:
+        copy_bundles(run, temporary, list(POINTS_TO), fitted)
+        copy_run_files(run, temporary)
+        write_local_patients(
+            temporary,
+            [{"patient_id": c.patient_id, "cohort": c.cohort, "her2": c.her2} for c in used],
+        )
+        write_failures(temporary, failures)
     notes.extend(f"{TITLES[task]} stays as it was. {why}" for task, why in left.items())
     return Her2Recalibration(out, fitted, left, tuple(failures), tuple(notes))
 
@@ -131,37 +112,3 @@ def _logits(
             line = "cannot be used: see failures.csv"
         say(done, len(local), line)
     return found, failures
-
-
-def _own_threshold(model: Her2Model, task: str) -> float:
-    """The threshold of the trained bundle, on the sigmoid of the network's own logit."""
-    block = model.block(task)
-    return float(block.get("local_validation", {}).get("trained_threshold", block["threshold"]))
-
-
-def _write(
-    out: Path,
-    run: Path,
-    fitted: Mapping[str, Fitted],
-    local: Sequence[Her2Case],
-    failures: Sequence[CaseFailure],
-) -> None:
-    """The new run; it appears whole or not at all."""
-    from breastpredict.models import copy_bundle
-
-    with write_folder(out) as temporary:
-        for task in POINTS_TO:
-            found = fitted.get(task)
-            if found is None:
-                copy_bundle(run / task, temporary / task)
-                continue
-            words = found.recalibration.words
-            copy_bundle(run / task, temporary / task, bundle_changes(run / task, found), words)
-        for name in RUN_FILES:
-            if (run / name).is_file():
-                write_text(temporary / name, (run / name).read_text("utf-8"))
-        write_local_patients(
-            temporary,
-            [{"patient_id": c.patient_id, "cohort": c.cohort, "her2": c.her2} for c in local],
-        )
-        write_failures(temporary, failures)

@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 
 from breastpredict.errors import InputError
 from breastpredict.imaging import BoxedMask, Geometry, SquareROI
+from breastpredict.imaging.roi import DEFAULT_MARGIN, check_margin
 
 RoiKind = Literal["square", "masked", "breast"]
 ROI_KINDS: tuple[RoiKind, ...] = get_args(RoiKind)
-
-DEFAULT_MARGIN = 0.2
-LARGEST_MARGIN = 5.0
 
 ONE_BREAST_MM = 260.0
 """Axial and coronal fields of view of one breast are narrower than this, of both breasts wider
@@ -42,9 +40,7 @@ class RoiPolicy:
     def __post_init__(self) -> None:
         if self.roi not in ROI_KINDS:
             raise InputError(f"roi is {self.roi!r}", remedy=f"Use one of {', '.join(ROI_KINDS)}")
-        number = isinstance(self.margin, int | float) and not isinstance(self.margin, bool)
-        if not number or not 0 <= self.margin <= LARGEST_MARGIN:
-            raise InputError(f"The margin is {self.margin!r}; it must be 0 to {LARGEST_MARGIN:g}")
+        check_margin(self.margin)
 
     @classmethod
     def from_block(cls, block: Mapping[str, Any]) -> RoiPolicy:

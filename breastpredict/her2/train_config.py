@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from breastpredict.errors import InputError
-from breastpredict.her2.roi_policy import DEFAULT_MARGIN, RoiKind, RoiPolicy
+from breastpredict.her2.roi_policy import RoiKind, RoiPolicy
+from breastpredict.imaging.roi import DEFAULT_MARGIN
 from breastpredict.learning.config import TrainConfig
 
 _GIVEN = (
@@ -97,6 +98,13 @@ class Her2TrainConfig:
     def policy(self) -> RoiPolicy:
         """What of the slice the network sees; InputError where there is no such."""
         return RoiPolicy(self.roi, self.margin)
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """The network's description, as `breastpredict.models.build_vit` takes it."""
+        from breastpredict.models import VIT_REDUCED, VIT_TINY
+
+        return dict(VIT_TINY if self.preset == "tiny" else VIT_REDUCED)
 
     @property
     def initial_weights(self) -> str | Path:

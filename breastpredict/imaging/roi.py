@@ -18,12 +18,21 @@ from breastpredict.imaging.slices import largest_lesion
 DEFAULT_MARGIN = 0.2
 """Added on each side of the lesion's bounding box, as a fraction of its longer side."""
 
+LARGEST_MARGIN = 5.0
+
 DEFAULT_MINIMUM_MM = 20.0
 """A region is never smaller: around a lesion of few voxels there would be nothing to see."""
 
 _MAXIMUM_KERNEL = 512  # pixels; far more than a breast on an 8-pixel input needs
 
 _FWHM_TO_SIGMA = 1.0 / (2.0 * math.sqrt(2.0 * math.log(2.0)))
+
+
+def check_margin(margin: float) -> None:
+    """Raise InputError where a margin is no number from 0 to ``LARGEST_MARGIN``."""
+    number = isinstance(margin, int | float) and not isinstance(margin, bool)
+    if not number or not 0 <= margin <= LARGEST_MARGIN:
+        raise InputError(f"The margin is {margin!r}; it must be 0 to {LARGEST_MARGIN:g}")
 
 
 @dataclass(frozen=True)

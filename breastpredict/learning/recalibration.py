@@ -178,7 +178,7 @@ def check_enough(labels: NDArray[np.int64]) -> None:
         raise InputError(
             f"Too few local patients: {n}, {positives} and {n - positives} of the two classes; at "
             f"least {FEWEST_PATIENTS}, and {FEWEST_PER_CLASS} of each class, are needed",
-            remedy="Collect more patients of known HER2 status at this site",
+            remedy="Collect more patients of known class at this site",
         )
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from breastpredict.errors import InputError
-from breastpredict.learning.recalibration import Fitted
-from breastpredict.learning.run_files import read_split
+from breastpredict.learning.recalibration import Fitted, Method, recalibrate
+from breastpredict.learning.run_files import CaseFailure, read_split
+
+Progress = Callable[[int, int, str], None]
+"""Called with patients done, patients in all and a line."""
 
 RUN_FILES = ("run.json", "split.csv", "scores.csv")
 """What evaluation wants to know of the training; a recalibrated run keeps it."""
@@ -34,6 +38,25 @@ class SitePatient(Protocol):
 
 
 _Case = TypeVar("_Case", bound=SitePatient)
+
+
+@dataclass(frozen=True)
+class SiteRecalibration:
+    """A run fitted to a site.
+
+    Attributes:
+        folder: the new run.
+        fitted: task or variant → what was fitted; one that is missing stayed as it was.
+        left: task or variant → why it stayed as it was.
+        failures: local patients that could not be read or that a gate refused.
+        notes: for the user.
+    """
+
+    folder: Path
+    fitted: Mapping[str, Fitted]
+    left: Mapping[str, str]
+    failures: tuple[CaseFailure, ...]
+    notes: tuple[str, ...]
 
 
 def check_target(out: Path) -> None:
@@ -91,6 +114,78 @@ def local_patients(
     return local, notes
 
 
+def fit_bundles(
+    scored: Mapping[str, tuple[Sequence[float], Sequence[int]]],
+    blocks: Mapping[str, Mapping[str, Any]],
+    titles: Mapping[str, str],
+    site: str,
+    *,
+    method: Method = "all",
+    sensitivity: float | None = None,
+) -> tuple[dict[str, Fitted], dict[str, str]]:
+    """Fit every bundle's output, where it can be; and why it cannot where it cannot.
+
+    Args:
+        scored: task or variant → the network's own logits and the labels of its local patients.
+        blocks: task or variant → metadata of its bundle.
+        titles: task or variant → as messages name it.
+        site: name of the local cohort.
+        method, sensitivity: see `breastpredict.learning.recalibration.recalibrate`.
+
+    Raises:
+        InputError: no bundle can be fitted.
+    """
+    fitted: dict[str, Fitted] = {}
+    left: dict[str, str] = {}
+    for name, (logits, labels) in scored.items():
+        try:
+            fitted[name] = recalibrate(
+                logits,
+                labels,
+                trained_threshold(blocks[name]),
+                site,
+                method=method,
+                sensitivity=sensitivity,
+            )
+        except InputError as error:
+            left[name] = str(error)
+    if not fitted:
+        raise InputError("; ".join(f"{titles[name]}: {why}" for name, why in left.items()))
+    return fitted, left
+
+
+def trained_threshold(block: Mapping[str, Any]) -> float:
+    """The threshold of the training, on the sigmoid of the network's own logit."""
+    return float(block.get("local_validation", {}).get("trained_threshold", block["threshold"]))
+
+
+def copy_bundles(run: Path, out: Path, names: Sequence[str], fitted: Mapping[str, Fitted]) -> None:
+    """Copy a run's bundles; those that were fitted become new versions of themselves.
+
+    Args:
+        run: folder of the bundles.
+        out: folder of the new run.
+        names: tasks or variants.
+        fitted: what was fitted.
+    """
+    from breastpredict.models import copy_bundle
+
+    for name in names:
+        found = fitted.get(name)
+        if found is None:
+            copy_bundle(run / name, out / name)
+        else:
+            words = found.recalibration.words
+            copy_bundle(run / name, out / name, bundle_changes(run / name, found), words)
+
+
+def copy_run_files(run: Path, out: Path, *more: str) -> None:
+    """Copy what a run has of ``RUN_FILES`` and of ``more``."""
+    for name in (*RUN_FILES, *more):
+        if (run / name).is_file():
+            shutil.copyfile(run / name, out / name)
+
+
 def bundle_changes(bundle: Path, found: Fitted) -> dict[str, Any]:
     """What becomes different in the bundle's metadata block."""
     from breastpredict.models import read_bundle_metadata
@@ -119,9 +214,7 @@ def bundle_changes(bundle: Path, found: Fitted) -> dict[str, Any]:
             "method": local.method,
             "before": found.before,
             "after": found.after,
-            "trained_threshold": block.get("local_validation", {}).get(
-                "trained_threshold", block["threshold"]
-            ),
+            "trained_threshold": trained_threshold(block),
             "note": "before and after on the patients it was fitted to: the latter is too good",
         },
     }

@@ -7,13 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from breastpredict.errors import InputError
-from breastpredict.imaging.roi import DEFAULT_MARGIN
+from breastpredict.imaging.roi import DEFAULT_MARGIN, check_margin
 from breastpredict.pcr.ultrasound_roi import UltrasoundRoi, resized
 
 Scale = Literal["linked", "own"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
-
-LARGEST_MARGIN = 5.0
 
 
 @dataclass(frozen=True)
@@ -34,9 +32,7 @@ class PcrPolicy:
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
             raise InputError(f"scale is {self.scale!r}", remedy=f"Use one of {', '.join(SCALES)}")
-        number = isinstance(self.margin, int | float) and not isinstance(self.margin, bool)
-        if not number or not 0 <= self.margin <= LARGEST_MARGIN:
-            raise InputError(f"The margin is {self.margin!r}; it must be 0 to {LARGEST_MARGIN:g}")
+        check_margin(self.margin)
 
     @classmethod
     def from_block(cls, block: Mapping[str, Any]) -> PcrPolicy:

@@ -7,19 +7,20 @@ run it was made from is not touched.
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from breastpredict.errors import BreastPredictError, InputError
-from breastpredict.files import write_folder, write_text
-from breastpredict.learning.recalibration import Fitted, Method, recalibrate
+from breastpredict.errors import BreastPredictError
+from breastpredict.files import write_folder
+from breastpredict.learning.recalibration import Method
 from breastpredict.learning.run_files import CaseFailure, write_failures
 from breastpredict.learning.site import (
-    RUN_FILES,
-    bundle_changes,
+    Progress,
+    SiteRecalibration,
     check_target,
+    copy_bundles,
+    copy_run_files,
+    fit_bundles,
     local_patients,
 )
 from breastpredict.pcr.baseline import FILE as BASELINE
@@ -28,26 +29,8 @@ from breastpredict.pcr.facts import PcrInputs
 from breastpredict.pcr.predict import PcrModel
 from breastpredict.pcr.train_files import write_local_patients
 
-Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class PcrRecalibration:
-    """What came out.
-
-    Attributes:
-        folder: the new run.
-        fitted: variant → what was fitted; one that is missing stayed as it was.
-        left: variant → why it stayed as it was.
-        failures: local patients that could not be read or that a gate refused.
-        notes: for the user.
-    """
-
-    folder: Path
-    fitted: Mapping[str, Fitted]
-    left: Mapping[str, str]
-    failures: tuple[CaseFailure, ...]
-    notes: tuple[str, ...]
+PcrRecalibration = SiteRecalibration
+"""Of every variant."""
 
 
 def recalibrate_pcr(
@@ -89,44 +72,26 @@ def recalibrate_pcr(
     local, notes = local_patients(cases, known, "no known outcome", site, run)
     model = PcrModel.load(run, device)
     logits, failures = _logits(model, local, say)
-    fitted: dict[str, Fitted] = {}
-    left: dict[str, str] = {}
+    scored: dict[str, tuple[list[float], list[int]]] = {}
     for variant, found in logits.items():
-        block = model.facts.blocks[variant]
-        before = block.get("local_validation", {}).get("trained_threshold", block["threshold"])
         members = [case for case in local if case.patient_id in found]
-        try:
-            fitted[variant] = recalibrate(
-                [found[case.patient_id] for case in members],
-                [int(bool(case.pcr)) for case in members],
-                float(before),
-                site,
-                method=method,
-                sensitivity=sensitivity,
-            )
-        except InputError as error:
-            left[variant] = str(error)
-    if not fitted:
-        raise InputError("; ".join(f"{variant}: {why}" for variant, why in left.items()))
+        scored[variant] = (
+            [found[case.patient_id] for case in members],
+            [int(bool(case.pcr)) for case in members],
+        )
+    titles = {variant: variant for variant in logits}
+    fitted, left = fit_bundles(
+        scored, model.facts.blocks, titles, site, method=method, sensitivity=sensitivity
+    )
     used = {patient for found in logits.values() for patient in found}
+    rows = [
+        {"patient_id": c.patient_id, "cohort": c.cohort, "pcr": int(bool(c.pcr))}
+        for c in local
+        if c.patient_id in used
+    ]
     with write_folder(out) as temporary:
-        from breastpredict.models import copy_bundle
-
-        for variant in model.facts.variants:
-            new = fitted.get(variant)
-            changes = None if new is None else bundle_changes(model.facts.folder / variant, new)
-            words = "" if new is None else new.recalibration.words
-            copy_bundle(model.facts.folder / variant, temporary / variant, changes, words)
-        for name in RUN_FILES:
-            if (run / name).is_file():
-                write_text(temporary / name, (run / name).read_text("utf-8"))
-        if (run / BASELINE).is_file():
-            shutil.copyfile(run / BASELINE, temporary / BASELINE)
-        rows = [
-            {"patient_id": c.patient_id, "cohort": c.cohort, "pcr": int(bool(c.pcr))}
-            for c in local
-            if c.patient_id in used
-        ]
+        copy_bundles(model.facts.folder, temporary, list(model.facts.variants), fitted)
+        copy_run_files(run, temporary, BASELINE)
         write_local_patients(temporary, rows)
         write_failures(temporary, failures)
     notes.extend(f"The variant {variant} stays as it was. {why}" for variant, why in left.items())

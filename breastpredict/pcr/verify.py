@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,7 +41,7 @@ from breastpredict.errors import InputError
 from breastpredict.files import write_folder
 from breastpredict.learning.examples import PATHOLOGY, ULTRASOUND
 from breastpredict.learning.scoring import score_of
-from breastpredict.learning.site import RUN_FILES, check_target
+from breastpredict.learning.site import check_target, copy_run_files
 from breastpredict.pcr.baseline import FILE as BASELINE
 from breastpredict.pcr.cases import PcrCase
 from breastpredict.pcr.facts import MAP_METHODS, MapMethod, PcrInputs
@@ -163,9 +162,7 @@ def verify_pcr(
                 {"pointing": {**kept, **entries}},
                 f"maps tested on planted lesions: {words}",
             )
-        for name in (*RUN_FILES, BASELINE, "local_validation.csv", "failures.csv"):
-            if (source / name).is_file():
-                shutil.copyfile(source / name, temporary / name)
+        copy_run_files(source, temporary, BASELINE, "local_validation.csv", "failures.csv")
     return PcrVerification(out, found)
 
 

@@ -181,6 +181,7 @@ def _result(prepared: PreparedCase) -> dict[str, Any]:
         **common(),
         "source": prepared.study.source,
         "no_dicom": "" if phase.is_dicom else f"No DICOM results were written. {NO_DICOM}.",
+        "acquisition": prepared.study.dce.index(acquisition) + 1,
         "laterality": acquisition.laterality,
         "phases": [
             {

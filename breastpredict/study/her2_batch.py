@@ -27,17 +27,11 @@ from breastpredict.her2 import (
     PreparedCase,
 )
 from breastpredict.her2.facts import Explain
-from breastpredict.study.batch import (
-    BatchResult,
-    Cluster,
-    Limits,
-    Progress,
-    run_cases,
-    run_on_cluster,
-)
+from breastpredict.study.batch import BatchResult, Cluster, Limits, Progress
 from breastpredict.study.case_output import write_case, write_refused
-from breastpredict.study.results import PREDICTIONS, Results
-from breastpredict.study.review import Column, Layout, write_review
+from breastpredict.study.results import PREDICTIONS
+from breastpredict.study.review import Column, Layout
+from breastpredict.study.whole_cohort import predict_cohort
 
 REVIEW = Layout(
     system="her2",
@@ -81,26 +75,18 @@ def run_batch(
         InputError: no usable model or results folder, another run writes into it, or no cluster.
         OSError: the results folder is full or gone; what is done stays.
     """
-    if cluster is not None:
-        load = partial(load_her2, Path(run).absolute(), device, explain, tuple(override_gates))
-        here = load_her2(run, "cpu", explain, override_gates)
-        results = Results(out)
-        done = run_on_cluster(
-            cases, load, here, results, cluster, limits, progress, modules=(__name__,)
-        )
-        write_review(out, REVIEW)
-        return done
-    pool = (limits or Limits()).pool(len(cases), __name__)
-    try:
-        # The workers start while this process loads the networks, which takes as long.
-        system = load_her2(run, device, explain, override_gates)
-        done = run_cases(cases, system, Results(out), pool, progress)
-    finally:
-        if pool is not None:
-            pool.close()
-    if cases:
-        write_review(out, REVIEW)
-    return done
+    return predict_cohort(
+        cases,
+        partial(load_her2, explain=explain, override_gates=tuple(override_gates)),
+        run,
+        out,
+        REVIEW,
+        module=__name__,
+        device=device,
+        progress=progress,
+        limits=limits,
+        cluster=cluster,
+    )
 
 
 def load_her2(

@@ -26,17 +26,11 @@ from breastpredict.pcr import (
     PcrPrediction,
     PreparedPcr,
 )
-from breastpredict.study.batch import (
-    BatchResult,
-    Cluster,
-    Limits,
-    Progress,
-    run_cases,
-    run_on_cluster,
-)
+from breastpredict.study.batch import BatchResult, Cluster, Limits, Progress
 from breastpredict.study.pcr_output import write_pcr_case, write_pcr_refused
 from breastpredict.study.results import Results
-from breastpredict.study.review import Column, Layout, write_review
+from breastpredict.study.review import Column, Layout
+from breastpredict.study.whole_cohort import predict_cohort
 
 COLUMNS = (
     "patient_id case_key cohort p_pcr threshold expected p_clinical variant interval_weeks "
@@ -106,26 +100,23 @@ def run_pcr_batch(
         InputError: no usable model or results folder, another run writes into it, or no cluster.
         OSError: the results folder is full or gone; what is done stays.
     """
-    if cluster is not None:
-        options = (variant, tuple(explain), tuple(override_gates))
-        load = partial(load_pcr, Path(run).absolute(), device, *options)
-        here = load_pcr(run, "cpu", *options)
-        results = pcr_results(out)
-        done = run_on_cluster(
-            cases, load, here, results, cluster, limits, progress, modules=(__name__,)
-        )
-        write_review(out, REVIEW)
-        return done
-    pool = (limits or Limits()).pool(len(cases))
-    try:
-        system = load_pcr(run, device, variant, explain, override_gates)
-        done = run_cases(cases, system, pcr_results(out), pool, progress)
-    finally:
-        if pool is not None:
-            pool.close()
-    if cases:
-        write_review(out, REVIEW)
-    return done
+    return predict_cohort(
+        cases,
+        partial(
+            load_pcr,
+            variant=variant,
+            explain=tuple(explain),
+            override_gates=tuple(override_gates),
+        ),
+        run,
+        out,
+        REVIEW,
+        module=__name__,
+        device=device,
+        progress=progress,
+        limits=limits,
+        cluster=cluster,
+    )
 
 
 def predict_pcr_case(

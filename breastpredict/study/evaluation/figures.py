@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from breastpredict.learning.evaluation import CohortResult, MarkerResult, OrderedResult
+from breastpredict.learning.evaluation import CohortResult, MarkerResult
+from breastpredict.learning.ordered import OrderedResult
 from breastpredict.stats import SubgroupRow
 from breastpredict.study.drawing import (
     BLUE,

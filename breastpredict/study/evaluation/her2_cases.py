@@ -14,26 +14,28 @@ from typing import Any
 
 from breastpredict.her2 import CLASSES, Her2Case
 from breastpredict.her2.cases import POINTS_TO, TITLES
-from breastpredict.learning.evaluation import Threshold
 from breastpredict.study.cohort import read_cohort
 from breastpredict.study.evaluation.her2_run import TASKS, read_her2_run
 from breastpredict.study.evaluation.join import (
     JoinError,
-    Lost,
+    ResultFiles,
+    Said,
     check_patients,
     check_somebody_unseen,
     flow_counts,
     group_of,
     is_calibrated,
     is_fitted,
-    lost_case,
+    is_synthetic,
     own_threshold,
     read_result_files,
     run_scores,
+    scored_and_lost,
     shares_of,
     warn_of_single,
     warn_of_splits,
 )
+from breastpredict.study.evaluation.joined import Joined, Lost, ScoredCase
 from breastpredict.study.evaluation.told_run import trained_thresholds
 from breastpredict.study.results import read_results
 
@@ -44,76 +46,34 @@ _SHARES = ("p_zero", "p_low", "p_positive", "task1_score", "task2_score", "task1
 
 
 @dataclass(frozen=True)
-class Scored:
+class Scored(ScoredCase[Her2Case]):
     """A patient with a class and scores.
 
     Attributes:
-        case: the row of the cohort table.
-        key: case key, or the row of the cohort table where the score is the training run's.
-        group: what it is reported under.
-        training: the model was fitted, or its threshold chosen, on it.
         scores: task → score; a task may be missing.
         probabilities: of zero, low and positive; empty where only the run's scores are known.
         predicted: class by both thresholds; "" where only the run's scores are known.
         area_mm2, volume_mm3: of the tumour; NaN where not known.
-        folder: of its pictures, where there is one.
-        overrides: gates that were overridden.
     """
 
-    case: Her2Case = field(repr=False)
-    key: str
-    group: str
-    training: bool
     scores: Mapping[str, float]
     probabilities: tuple[float, ...] = ()
     predicted: str = ""
     area_mm2: float = math.nan
     volume_mm3: float = math.nan
-    folder: Path | None = field(default=None, repr=False)
-    overrides: str = ""
 
 
 @dataclass(frozen=True)
-class JoinedHer2:
-    """A cohort and its predictions.
+class JoinedHer2(Joined[Her2Case, Scored]):
+    """A cohort and its predictions, by task.
 
     Attributes:
-        cases: every row of the cohort table.
-        scored: with a class and scores, in the order of the table.
         indeterminate: IHC 2+ without ISH: no label, excluded.
-        lost: with a class and no prediction.
-        fitted_on: patients the model was fitted on or its thresholds chosen with.
-        sets: patient → set of the training, where the run is known.
-        thresholds: task → where the model cuts.
-        calibrated: task → the score may be read as a probability.
-        trained_thresholds: task → the threshold before a recalibration, on the scale of the score
-            after it; only for recalibrated tasks.
         out_of_fold: task → training patient → score of a model that was trained without it.
-        synthetic: the model was trained on phantoms.
-        warnings: what a reader must know before any number.
     """
 
-    cases: tuple[Her2Case, ...] = field(repr=False)
-    scored: tuple[Scored, ...] = field(repr=False)
     indeterminate: tuple[Her2Case, ...] = field(repr=False)
-    lost: tuple[Lost[Her2Case], ...] = field(repr=False)
-    fitted_on: frozenset[str] = field(repr=False)
-    sets: Mapping[str, str] = field(repr=False)
-    thresholds: Mapping[str, Threshold]
-    calibrated: Mapping[str, bool]
-    trained_thresholds: Mapping[str, Threshold]
     out_of_fold: Mapping[str, Mapping[str, float]] = field(repr=False)
-    synthetic: bool
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What the result.json files of all predicted cases say."""
-
-    results: Mapping[str, Mapping[str, Any]]
-    weights: Mapping[str, frozenset[str]]
-    calibrated: Mapping[str, frozenset[bool]]
 
 
 def join_her2(
@@ -142,7 +102,7 @@ def join_her2(
     violations: list[str] = []
     check_patients(rows, failures, {case.patient_id: case for case in cases}, violations)
     _check_rows(rows, violations)
-    found = _read_json(out, rows, violations)
+    found = read_result_files(out, rows, TASKS, _said_of, violations)
     thresholds = {
         task: cut
         for task in TASKS
@@ -159,21 +119,18 @@ def join_her2(
         raise JoinError(out, violations)
     fitted_on = frozenset(case.patient_id for case in cases if is_fitted(case, told.sets))
     warn_of_splits(cases, told.sets, warnings)
-    predicted = {row["patient_id"]: row for row in rows if row["patient_id"]}
-    failed = {row["patient_id"]: row for row in failures if row["patient_id"]}
-    scored: list[Scored] = []
-    lost: list[Lost[Her2Case]] = []
-    for number, case in enumerate(cases, start=2):
-        if case.her2 is None:
-            continue
-        patient, training = case.patient_id, case.patient_id in fitted_on
-        if patient in predicted:
-            scored.append(_predicted(case, predicted[patient], found, out, told.sets))
-        elif (kept := run_scores(patient, told, thresholds)) and patient not in failed:
-            group = group_of(case, told.sets)
-            scored.append(Scored(case, f"row-{number}", group, training, kept))
-        else:
-            lost.append(lost_case(case, failed.get(patient), out, training))
+
+    def of_row(case: Her2Case, row: Mapping[str, str]) -> Scored:
+        return _predicted(case, row, found, out, told.sets)
+
+    def of_run(case: Her2Case, key: str) -> Scored | None:
+        kept = run_scores(case.patient_id, told, thresholds)
+        fitted = case.patient_id in fitted_on
+        return Scored(case, key, group_of(case, told.sets), fitted, kept) if kept else None
+
+    scored, lost = scored_and_lost(
+        cases, lambda case: case.her2 is not None, (rows, failures), of_row, of_run, fitted_on, out
+    )
     check_somebody_unseen(scored, told, run is not None, out)
     return JoinedHer2(
         cases=tuple(cases),
@@ -188,8 +145,7 @@ def join_her2(
         },
         trained_thresholds=trained_thresholds(told),
         out_of_fold=told.out_of_fold,
-        synthetic=any(row["synthetic"] == "1" for row in rows)
-        or any(bool(block.get("synthetic")) for block in told.blocks.values()),
+        synthetic=is_synthetic(rows, told),
         warnings=tuple(warnings),
     )
 
@@ -212,27 +168,14 @@ def _check_rows(rows: Sequence[Mapping[str, str]], violations: list[str]) -> Non
                 )
 
 
-def _read_json(out: Path, rows: Sequence[Mapping[str, str]], violations: list[str]) -> _Found:
-    """What the result.json files say; the tables alone are enough."""
-    weights: dict[str, set[str]] = {task: set() for task in TASKS}
-    calibrated: dict[str, set[bool]] = {task: set() for task in TASKS}
-
-    def take(row: Mapping[str, str], content: Mapping[str, Any]) -> None:
-        for task, digest in content["weights_sha256"].items():
-            weights[task].add(str(digest))
-        for score in content["scores"]:
-            calibrated[score["task"]].add(bool(score["calibrated"]))
-
-    results = read_result_files(out, rows, take, violations)
-    return _Found(
-        results,
-        {task: frozenset(found) for task, found in weights.items()},
-        {task: frozenset(found) for task, found in calibrated.items()},
-    )
+def _said_of(row: Mapping[str, str], content: Mapping[str, Any]) -> Said:
+    """What a result.json says of its models."""
+    scaled = {score["task"]: score["calibrated"] for score in content["scores"]}
+    return content["weights_sha256"], scaled
 
 
 def _predicted(
-    case: Her2Case, row: Mapping[str, str], found: _Found, out: Path, sets: Mapping[str, str]
+    case: Her2Case, row: Mapping[str, str], found: ResultFiles, out: Path, sets: Mapping[str, str]
 ) -> Scored:
     result = found.results.get(row["case_key"], {})
     folder = out / row["case_key"]
@@ -246,8 +189,8 @@ def _predicted(
         row["predicted_class"],
         _size(result.get("area_mm2")),
         _size(result.get("volume_mm3")),
-        folder if row["case_key"] in found.results else None,
-        row["overrides"],
+        folder=folder if row["case_key"] in found.results else None,
+        overrides=row["overrides"],
     )
 
 

@@ -10,18 +10,18 @@ import numpy as np
 
 from breastpredict.errors import InputError
 from breastpredict.her2 import CLASSES
-from breastpredict.her2.cases import LOW_VS_POSITIVE, TITLES, ZERO_VS_REST, label_of
+from breastpredict.her2.cases import TITLES, ZERO_VS_REST, label_of
+from breastpredict.her2.train_pool import TASKS
 from breastpredict.learning.baselines import Baseline, fit_baseline
 from breastpredict.learning.evaluation import (
     MODEL,
     Cases,
     CohortResult,
     Marker,
-    OrderedResult,
-    evaluate_ordered,
     evaluate_task,
 )
 from breastpredict.learning.examples import BinaryTask
+from breastpredict.learning.ordered import OrderedResult, evaluate_ordered
 from breastpredict.study.evaluation.her2_cases import JoinedHer2, Scored
 from breastpredict.study.evaluation.numbers import (
     CLINICAL,
@@ -43,10 +43,6 @@ FORBIDDEN = ("patient_id", "cohort", "split", "study", "segmentation", "ihc", "i
 """Columns that are labels, outcomes or names."""
 _VENDOR = ("vendor", "manufacturer", "scanner")
 _AGE_CUT = 50
-_TASKS = (
-    BinaryTask(ZERO_VS_REST, positive="low_or_positive", negative="zero"),
-    BinaryTask(LOW_VS_POSITIVE, positive="low", negative="positive"),
-)
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,7 @@ def evaluate_her2(
         InputError: a clinical column that is not there, or is a label or an outcome.
     """
     columns = _columns(joined, clinical)
-    tasks = tuple(_task(task, joined, columns, seed) for task in _TASKS)
+    tasks = tuple(_task(task, joined, columns, seed) for task in TASKS)
     unseen = [s for s in joined.scored if not s.training and s.predicted]
     ordered = tuple(
         evaluate_ordered(

@@ -15,20 +15,15 @@ from breastpredict.study.evaluation.her2_tables import all_tables
 from breastpredict.study.evaluation.page import (
     Progress,
     Report,
-    Row,
-    Shown,
     check_target,
     flow_pictures,
     flow_sets,
     lost_row,
-    lost_views,
-    task_content,
-    task_figures,
-    task_view,
     write_report,
 )
 from breastpredict.study.evaluation.panels import choose_panels
-from breastpredict.study.evaluation.tables import to_json
+from breastpredict.study.evaluation.tables import Row, to_json
+from breastpredict.study.evaluation.views import Shown, task_figures
 from breastpredict.study.flow import inclusion_flow
 
 
@@ -94,38 +89,28 @@ def evaluate_her2_cohort(
             )
         ]
     sets, reasons = flow_sets(joined.scored, joined.lost)
-    flow = counts(joined)
     say(3, 4, "writing")
     page = write_report(
         out,
         Report(
             template="her2_evaluation.html.j2",
             label=("her2", "HER2"),
-            synthetic=joined.synthetic,
+            joined=joined,
+            tasks=numbers.tasks,
+            words=_words,
             figures=shown,
+            flow=counts(joined),
             flows=flow_pictures(inclusion_flow(joined.cases, sets, reasons), "HER2-"),
             tables=all_tables(joined, numbers, name_of),
-            lost=[row_of(entry) for entry in joined.lost if entry.kind != "training"],
-            content={
-                "warnings": list(joined.warnings),
-                "flow": flow,
-                "tasks": [task_content(task) for task in numbers.tasks],
-                "ordered": to_json(numbers.ordered),
-            },
+            panels=panels,
+            name_of=name_of,
+            row_of=row_of,
+            seed=seed,
+            content={"ordered": to_json(numbers.ordered)},
             view={
-                "joined": joined,
-                "flow": flow,
                 "classes": CLASSES,
-                "tasks": [
-                    task_view(task, shown[task.evaluation.task.name], _words)
-                    for task in numbers.tasks
-                ],
                 "ordered": numbers.ordered,
                 "ordered_figures": shown.get("ordered", []),
-                "panels": panels,
-                "name_of": name_of,
-                "lost_views": lost_views(joined.lost, row_of),
-                "seed": seed,
             },
         ),
     )

@@ -10,13 +10,14 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 from breastpredict.errors import InputError
 from breastpredict.learning.evaluation import Threshold
 from breastpredict.learning.site import SitePatient
+from breastpredict.study.evaluation.joined import Case, Lost, Scored, ScoredCase
 from breastpredict.study.evaluation.told_run import LOCAL, ToldRun
 
 _SHOWN = 5
@@ -24,8 +25,9 @@ HELD_OUT = ("validation", "apart")
 """Sets of a training on which nothing is fitted or chosen."""
 _UNFITTED = ("validation", "test", "external")
 
-Case = TypeVar("Case", bound=SitePatient)
 Violations = list[str]
+Said = tuple[Mapping[str, Any], Mapping[str, Any]]
+"""Task or variant → hash of its weights, and → whether its score is calibrated."""
 
 
 class JoinError(InputError):
@@ -46,49 +48,19 @@ class JoinError(InputError):
         )
 
 
-class ScoredCase(Protocol):
-    """A patient with a label and a score."""
-
-    @property
-    def case(self) -> SitePatient:
-        """The row of the cohort table."""
-
-    @property
-    def key(self) -> str:
-        """Case key, or the row of the cohort table where the score is the training run's."""
-
-    @property
-    def group(self) -> str:
-        """What it is reported under."""
-
-    @property
-    def training(self) -> bool:
-        """The model was fitted, or its threshold chosen, on it."""
-
-    @property
-    def folder(self) -> Path | None:
-        """Of its pictures, where there is one."""
-
-
 @dataclass(frozen=True)
-class Lost(Generic[Case]):
-    """A patient without a prediction.
+class ResultFiles:
+    """What the result.json files of all predicted cases say; the tables alone are enough.
 
     Attributes:
-        case: the row of the cohort table.
-        key: case key; "" where nothing was tried.
-        kind: "refused" by a gate, "failed", "not predicted", or "training": seen by the model, and
-            not predicted for that.
-        stage, reason: as failures.csv has them.
-        folder: of its own report, where there is one.
+        results: case key → content of its file.
+        weights: task or variant → hashes of the weights.
+        calibrated: task or variant → whether the score may be read as a probability.
     """
 
-    case: Case = field(repr=False)
-    key: str
-    kind: str
-    stage: str
-    reason: str
-    folder: Path | None = field(default=None, repr=False)
+    results: Mapping[str, Mapping[str, Any]]
+    weights: Mapping[str, set[str]]
+    calibrated: Mapping[str, set[bool]]
 
 
 def warn_of_single(rows: Sequence[Mapping[str, str]], warnings: list[str]) -> None:
@@ -141,18 +113,23 @@ def shares_of(
 def read_result_files(
     out: Path,
     rows: Sequence[Mapping[str, str]],
-    take: Callable[[Mapping[str, str], Mapping[str, Any]], None],
+    names: Collection[str],
+    said_of: Callable[[Mapping[str, str], Mapping[str, Any]], Said],
     violations: Violations,
-) -> dict[str, Mapping[str, Any]]:
-    """Case key → result.json of every predicted case that has one; the tables alone are enough.
+) -> ResultFiles:
+    """Read the result.json of every predicted case that has one.
 
     Args:
         out: the results folder.
         rows: of predictions.csv.
-        take: called with a row and its file; may raise whatever damaged content raises.
+        names: tasks or variants that there may be.
+        said_of: a row and its file → hash of the weights, and whether the score is calibrated, of
+            each task or variant in it; may raise whatever damaged content raises.
         violations: grows by the files that are damaged.
     """
     results: dict[str, Mapping[str, Any]] = {}
+    weights: dict[str, set[str]] = {name: set() for name in names}
+    calibrated: dict[str, set[bool]] = {name: set() for name in names}
     for number, row in enumerate(rows, start=2):
         path = out / row["case_key"] / "result.json"
         # A key that climbs out of the folder is no key.
@@ -160,11 +137,15 @@ def read_result_files(
             continue
         try:
             content = json.loads(path.read_text("utf-8"))
-            take(row, content)
+            digests, scaled = said_of(row, content)
+            for name, digest in digests.items():
+                weights[name].add(str(digest))
+            for name, value in scaled.items():
+                calibrated[name].add(bool(value))
             results[row["case_key"]] = content
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             violations.append(f"predictions.csv row {number}: its result.json is damaged")
-    return results
+    return ResultFiles(results, weights, calibrated)
 
 
 def own_threshold(
@@ -285,8 +266,57 @@ def lost_case(case: Case, row: Mapping[str, str] | None, out: Path, training: bo
     )
 
 
+def scored_and_lost(
+    cases: Sequence[Case],
+    has_label: Callable[[Case], bool],
+    tables: tuple[Sequence[Mapping[str, str]], Sequence[Mapping[str, str]]],
+    of_row: Callable[[Case, Mapping[str, str]], Scored],
+    of_run: Callable[[Case, str], Scored | None],
+    fitted_on: Collection[str],
+    out: Path,
+) -> tuple[list[Scored], list[Lost[Case]]]:
+    """Every case that has a label: with a score, or without one; in the order of the table.
+
+    A prediction counts before the training run's own score, which counts only where predicting was
+    not tried.
+
+    Args:
+        cases: the cohort table.
+        has_label: whether a case has one.
+        tables: rows of predictions.csv and of failures.csv.
+        of_row: a case and its row of predictions.csv → what is evaluated.
+        of_run: a case and a key of its row in the cohort table → what is evaluated by the training
+            run's own score; None where it has none.
+        fitted_on: patients the model was fitted on or its thresholds chosen with.
+        out: the results folder.
+    """
+    predicted, failed = (
+        {row["patient_id"]: row for row in rows if row["patient_id"]} for rows in tables
+    )
+    scored: list[Scored] = []
+    lost: list[Lost[Case]] = []
+    for number, case in enumerate(cases, start=2):
+        if not has_label(case):
+            continue
+        patient = case.patient_id
+        if patient in predicted:
+            scored.append(of_row(case, predicted[patient]))
+        elif patient not in failed and (kept := of_run(case, f"row-{number}")) is not None:
+            scored.append(kept)
+        else:
+            lost.append(lost_case(case, failed.get(patient), out, patient in fitted_on))
+    return scored, lost
+
+
+def is_synthetic(rows: Sequence[Mapping[str, str]], told: ToldRun) -> bool:
+    """Whether predictions.csv or the run say that the model was trained on phantoms."""
+    return any(row["synthetic"] == "1" for row in rows) or any(
+        bool(block.get("synthetic")) for block in told.blocks.values()
+    )
+
+
 def check_somebody_unseen(
-    scored: Sequence[ScoredCase], told: ToldRun, run_named: bool, out: Path
+    scored: Sequence[ScoredCase[Any]], told: ToldRun, run_named: bool, out: Path
 ) -> None:
     """Raise InputError where every scored patient was seen by the model."""
     if any(not one.training for one in scored):
@@ -303,7 +333,7 @@ def check_somebody_unseen(
 def flow_counts(
     cases: Sequence[Case],
     unlabelled: tuple[str, Sequence[Case]],
-    scored: Sequence[ScoredCase],
+    scored: Sequence[ScoredCase[Any]],
     lost: Sequence[Lost[Case]],
     class_of: Callable[[Any], str],
     classes: Sequence[str],

@@ -8,7 +8,7 @@ from typing import Any
 
 from breastpredict.learning.baselines import Baseline
 from breastpredict.learning.evaluation import Cases, CohortResult, Marker, TaskEvaluation, Threshold
-from breastpredict.study.evaluation.join import ScoredCase
+from breastpredict.study.evaluation.joined import ScoredCase
 
 CLINICAL = "Clinical variables only"
 TRAINED = "Model, threshold as trained"
@@ -30,7 +30,7 @@ class TaskNumbers:
 
     evaluation: TaskEvaluation
     cases: Cases
-    scored: tuple[ScoredCase, ...] = field(repr=False)
+    scored: tuple[ScoredCase[Any], ...] = field(repr=False)
     markers: tuple[Marker, ...]
     probability: bool
     baseline: Baseline | None

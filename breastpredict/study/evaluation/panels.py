@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from breastpredict.errors import InputError
 from breastpredict.study.case_output import Views, data_uri
-from breastpredict.study.evaluation.join import ScoredCase
+from breastpredict.study.evaluation.joined import ScoredCase
 
 _PNG = "data:image/png;base64,"
 _SIDE = 330
@@ -31,13 +32,13 @@ class Panel:
         views: data URI and caption of each picture; empty where the results folder has none.
     """
 
-    scored: ScoredCase
+    scored: ScoredCase[Any]
     chosen: bool
     views: Views
 
 
 def choose_panels(
-    scored: Sequence[ScoredCase], wanted: Sequence[str], random: int, seed: int
+    scored: Sequence[ScoredCase[Any]], wanted: Sequence[str], random: int, seed: int
 ) -> list[Panel]:
     """The cases asked for, and so many unseen ones drawn at random (without replacement).
 

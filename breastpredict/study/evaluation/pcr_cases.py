@@ -15,28 +15,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from breastpredict.learning.evaluation import Threshold
 from breastpredict.pcr import PcrCase, PcrModel
 from breastpredict.pcr.baseline import ClinicalBaseline
 from breastpredict.pcr.train_files import read_scores
 from breastpredict.study.evaluation.join import (
     HELD_OUT,
     JoinError,
-    Lost,
+    ResultFiles,
+    Said,
     check_patients,
     check_somebody_unseen,
     flow_counts,
     group_of,
     is_calibrated,
     is_fitted,
-    lost_case,
+    is_synthetic,
     own_threshold,
     read_result_files,
     run_scores,
+    scored_and_lost,
     shares_of,
     warn_of_single,
     warn_of_splits,
 )
+from breastpredict.study.evaluation.joined import Joined, Lost, ScoredCase
 from breastpredict.study.evaluation.told_run import (
     ToldRun,
     read_told_run,
@@ -53,70 +55,37 @@ _SAME = 1e-9
 
 
 @dataclass(frozen=True)
-class ScoredPcr:
+class ScoredPcr(ScoredCase[PcrCase]):
     """A patient with an outcome and a score.
 
     Attributes:
-        case: the row of the cohort table.
-        key: case key, or the row of the cohort table where the score is the training run's.
-        group: what it is reported under.
-        training: the model was fitted, or its threshold chosen, on it.
         variant: of the model.
         score: of a complete response.
         clinical: what the clinical variables alone give; NaN where that is not known.
         interval_weeks: between both ultrasound examinations; NaN where not known.
-        folder: of its pictures, where there is one.
-        overrides: gates that were overridden.
     """
 
-    case: PcrCase = field(repr=False)
-    key: str
-    group: str
-    training: bool
     variant: str
     score: float
     clinical: float = math.nan
     interval_weeks: float = math.nan
-    folder: Path | None = field(default=None, repr=False)
-    overrides: str = ""
 
 
 @dataclass(frozen=True)
-class JoinedPcr:
-    """A cohort and its predictions.
+class JoinedPcr(Joined[PcrCase, ScoredPcr]):
+    """A cohort and its predictions, by variant; the one with most patients first.
 
     Attributes:
-        cases: every row of the cohort table.
-        scored: with an outcome and a score, in the order of the table.
         unlabelled: outcome not known: excluded.
-        lost: with an outcome and no prediction.
-        fitted_on: patients the model was fitted on or its thresholds chosen with.
-        sets: patient → set of the training, where the run is known.
-        thresholds: variant → where it cuts; the one with most patients first.
-        calibrated: variant → the score may be read as a probability.
-        trained_thresholds: variant → the threshold before a recalibration, on the scale of the
-            score after it; only for recalibrated variants.
         inputs: variant → what it takes, where the run is known.
         baseline: of the clinical variables, where the run is known and has one.
         held_out: rows of the run's scores.csv, of patients on whom nothing was fitted.
-        synthetic: the model was trained on phantoms.
-        warnings: what a reader must know before any number.
     """
 
-    cases: tuple[PcrCase, ...] = field(repr=False)
-    scored: tuple[ScoredPcr, ...] = field(repr=False)
     unlabelled: tuple[PcrCase, ...] = field(repr=False)
-    lost: tuple[Lost[PcrCase], ...] = field(repr=False)
-    fitted_on: frozenset[str] = field(repr=False)
-    sets: Mapping[str, str] = field(repr=False)
-    thresholds: Mapping[str, Threshold]
-    calibrated: Mapping[str, bool]
-    trained_thresholds: Mapping[str, Threshold]
-    inputs: Mapping[str, tuple[str, ...]]
+    inputs: Mapping[str, tuple[str, ...]] = field(repr=False)
     baseline: ClinicalBaseline | None
     held_out: tuple[Mapping[str, str], ...] = field(repr=False)
-    synthetic: bool
-    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -126,15 +95,6 @@ class _Run:
     told: ToldRun
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     baseline: ClinicalBaseline | None = None
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What the result.json files of all predicted cases say."""
-
-    results: Mapping[str, Mapping[str, Any]]
-    weights: Mapping[str, set[str]]
-    calibrated: Mapping[str, set[bool]]
 
 
 def join_pcr(
@@ -166,14 +126,15 @@ def join_pcr(
     check_patients(rows, failures, by_patient, violations)
     _check_rows(rows, by_patient, known if run is not None else None, violations)
     _check_scores(told, by_patient, violations, warnings)
-    found = _read_json(out, rows, violations)
+    names = _variants(rows, known)
+    found = read_result_files(out, rows, names, _said_of, violations)
     thresholds = {
         variant: cut
-        for variant in _variants(rows, known)
+        for variant in names
         if (cut := own_threshold(
             f"Variant {variant}",
             {row["threshold"] for row in rows if row["variant"] == variant},
-            found.weights.get(variant, set()),
+            found.weights[variant],
             told.blocks.get(variant),
             told.sets,
             violations,
@@ -183,31 +144,22 @@ def join_pcr(
         raise JoinError(out, violations)
     fitted_on = frozenset(case.patient_id for case in cases if is_fitted(case, told.sets))
     warn_of_splits(cases, told.sets, warnings)
-    predicted = {row["patient_id"]: row for row in rows if row["patient_id"]}
-    failed = {row["patient_id"]: row for row in failures if row["patient_id"]}
     main = next(iter(thresholds), "")
-    scored: list[ScoredPcr] = []
-    lost: list[Lost[PcrCase]] = []
-    for number, case in enumerate(cases, start=2):
-        if case.pcr is None:
-            continue
-        patient, training = case.patient_id, case.patient_id in fitted_on
-        if patient in predicted:
-            scored.append(_predicted(case, predicted[patient], found, out, told.sets))
-        elif patient not in failed and main in (kept := run_scores(patient, told, thresholds)):
-            scored.append(
-                ScoredPcr(
-                    case,
-                    f"row-{number}",
-                    _group(case, told.sets),
-                    training,
-                    main,
-                    kept[main],
-                    _clinical(known.baseline, case),
-                )
-            )
-        else:
-            lost.append(lost_case(case, failed.get(patient), out, training))
+
+    def of_row(case: PcrCase, row: Mapping[str, str]) -> ScoredPcr:
+        return _predicted(case, row, found, out, told.sets)
+
+    def of_run(case: PcrCase, key: str) -> ScoredPcr | None:
+        kept = run_scores(case.patient_id, told, thresholds)
+        if main not in kept:
+            return None
+        group, clinical = _group(case, told.sets), _clinical(known.baseline, case)
+        fitted = case.patient_id in fitted_on
+        return ScoredPcr(case, key, group, fitted, main, kept[main], clinical)
+
+    scored, lost = scored_and_lost(
+        cases, lambda case: case.pcr is not None, (rows, failures), of_row, of_run, fitted_on, out
+    )
     check_somebody_unseen(scored, told, run is not None, out)
     used = Counter(one.variant for one in scored)
     if len(used) > 1:
@@ -225,15 +177,14 @@ def join_pcr(
         sets=told.sets,
         thresholds=thresholds,
         calibrated={
-            variant: is_calibrated(found.calibrated.get(variant, ()), told.blocks.get(variant))
+            variant: is_calibrated(found.calibrated[variant], told.blocks.get(variant))
             for variant in thresholds
         },
         trained_thresholds=trained_thresholds(told),
         inputs=known.inputs,
         baseline=known.baseline,
         held_out=tuple(row for row in told.rows if row["set"] in HELD_OUT),
-        synthetic=any(row["synthetic"] == "1" for row in rows)
-        or any(bool(block.get("synthetic")) for block in told.blocks.values()),
+        synthetic=is_synthetic(rows, told),
         warnings=tuple(warnings),
     )
 
@@ -334,21 +285,14 @@ def _check_scores(
         )
 
 
-def _read_json(out: Path, rows: Sequence[Mapping[str, str]], violations: list[str]) -> _Found:
-    """What the result.json files say; the tables alone are enough."""
-    weights: dict[str, set[str]] = {row["variant"]: set() for row in rows}
-    calibrated: dict[str, set[bool]] = {row["variant"]: set() for row in rows}
-
-    def take(row: Mapping[str, str], content: Mapping[str, Any]) -> None:
-        variant = row["variant"]
-        weights[variant].add(str(content["weights_sha256"][variant]))
-        calibrated[variant].add(bool(content["calibrated"]))
-
-    return _Found(read_result_files(out, rows, take, violations), weights, calibrated)
+def _said_of(row: Mapping[str, str], content: Mapping[str, Any]) -> Said:
+    """What a result.json says of its model."""
+    variant = row["variant"]
+    return {variant: content["weights_sha256"][variant]}, {variant: content["calibrated"]}
 
 
 def _predicted(
-    case: PcrCase, row: Mapping[str, str], found: _Found, out: Path, sets: Mapping[str, str]
+    case: PcrCase, row: Mapping[str, str], found: ResultFiles, out: Path, sets: Mapping[str, str]
 ) -> ScoredPcr:
     return ScoredPcr(
         case,
@@ -359,8 +303,8 @@ def _predicted(
         float(row["p_pcr"]),
         float(row["p_clinical"] or "nan"),
         _weeks(row["interval_weeks"]),
-        out / row["case_key"] if row["case_key"] in found.results else None,
-        row["overrides"],
+        folder=out / row["case_key"] if row["case_key"] in found.results else None,
+        overrides=row["overrides"],
     )
 
 

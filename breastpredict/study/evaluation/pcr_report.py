@@ -15,19 +15,10 @@ from breastpredict.study.evaluation.numbers import CLINICAL
 from breastpredict.study.evaluation.page import (
     Progress,
     Report,
-    Row,
-    Shown,
     check_target,
-    cohort_view,
     flow_pictures,
     flow_sets,
     lost_row,
-    lost_views,
-    p_value,
-    signed,
-    task_content,
-    task_figures,
-    task_view,
     write_report,
 )
 from breastpredict.study.evaluation.panels import choose_panels
@@ -43,12 +34,20 @@ from breastpredict.study.evaluation.pcr_cases import (
 from breastpredict.study.evaluation.pcr_numbers import PcrNumbers, evaluate_pcr
 from breastpredict.study.evaluation.pcr_variants import NAME, Ablation
 from breastpredict.study.evaluation.tables import (
+    Row,
     csv_of,
     metric_rows,
     number,
     roc_rows,
     task_tables,
     to_json,
+)
+from breastpredict.study.evaluation.views import (
+    Shown,
+    cohort_view,
+    p_value,
+    signed,
+    task_figures,
 )
 from breastpredict.study.flow import count_flow
 
@@ -135,8 +134,11 @@ def evaluate_pcr_cohort(
         Report(
             template="pcr_evaluation.html.j2",
             label=("pcr", "Response"),
-            synthetic=joined.synthetic,
+            joined=joined,
+            tasks=numbers.tasks,
+            words=WORDS.__getitem__,
             figures=shown,
+            flow=flow,
             flows=flow_pictures(flows, ""),
             tables={
                 "flow.csv": csv_of(flow),
@@ -144,30 +146,17 @@ def evaluate_pcr_cohort(
                 "variants.csv": csv_of(variants),
                 **_ablation_tables(numbers.ablation),
             },
-            lost=[row_of(entry) for entry in joined.lost if entry.kind != "training"],
-            content={
-                "warnings": list(joined.warnings),
-                "flow": flow,
-                "variants": variants,
-                "tasks": [task_content(task) for task in numbers.tasks],
-                "ablation": to_json(numbers.ablation),
-            },
+            panels=panels,
+            name_of=name_of,
+            row_of=row_of,
+            seed=seed,
+            content={"variants": variants, "ablation": to_json(numbers.ablation)},
             view={
-                "joined": joined,
-                "flow": flow,
                 "classes": CLASSES,
                 "words": WORDS,
                 "variants": variants,
-                "tasks": [
-                    task_view(task, shown[task.evaluation.task.name], WORDS.__getitem__)
-                    for task in numbers.tasks
-                ],
                 "ablation": _ablation_view(numbers.ablation),
                 "ablation_figures": shown.get(NAME, []),
-                "panels": panels,
-                "name_of": name_of,
-                "lost_views": lost_views(joined.lost, row_of),
-                "seed": seed,
             },
         ),
     )

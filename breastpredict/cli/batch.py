@@ -1,17 +1,28 @@
-"""The options of a batch that say what it may use; both systems have them."""
+"""What ``her2 batch`` and ``pcr batch`` are both given, and what they tell at the end."""
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from breastpredict.errors import InputError
+from breastpredict.learning.site import SitePatient
 
 if TYPE_CHECKING:
-    from breastpredict.study import Limits
+    from breastpredict.study import BatchResult, Limits
     from breastpredict.study.batch import Cluster
+
+_Case = TypeVar("_Case", bound=SitePatient)
+
+
+def add_cohorts(batch: argparse.ArgumentParser) -> None:
+    """Add the choice of cohorts of the table."""
+    batch.add_argument("--cohort", action="append", dest="only", default=[], metavar="NAME")
 
 
 def add_limits(batch: argparse.ArgumentParser) -> None:
-    """Add the options."""
+    """Add the options that say what a batch may use."""
     batch.add_argument(
         "--workers",
         type=int,
@@ -33,6 +44,20 @@ def add_limits(batch: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def chosen(cases: Sequence[_Case], options: argparse.Namespace) -> list[_Case]:
+    """The cases of the cohorts that were named; all where none was.
+
+    Raises:
+        InputError: the table has no such cohort.
+    """
+    if not options.only:
+        return list(cases)
+    unknown = set(options.only) - {case.cohort for case in cases}
+    if unknown:
+        raise InputError(f"There is no cohort {', '.join(sorted(unknown))}", path=options.cohort)
+    return [case for case in cases if case.cohort in options.only]
+
+
 def cluster_of(options: argparse.Namespace) -> Cluster | None:
     """The cluster that was given. Its workers are elsewhere, so paths are made absolute."""
     from breastpredict.study.batch import Cluster
@@ -52,3 +77,12 @@ def limits_of(options: argparse.Namespace) -> Limits:
     from breastpredict.study import Limits
 
     return Limits(options.workers, options.timeout, options.memory)
+
+
+def tell_batch(done: BatchResult, options: argparse.Namespace) -> int:
+    """Print what was done; the exit code."""
+    print(
+        f"{done.predicted} predicted, {done.skipped} done already, {done.failed} failed: "
+        f"{options.out}"
+    )
+    return 1 if done.failed else 0
