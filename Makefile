@@ -37,7 +37,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "BreastPredict needs Python 3.11 or newer; say which with: make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dask,models,pathology,reports,slicer,test]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dask,models,openslide,pathology,reports,slicer,test]"
 	touch $@
 
 clean:
