@@ -309,7 +309,7 @@ def test_images_that_are_not_of_the_rows_patient_are_said_to_be_in_a_list(
     pcr.press("table")
     pcr.press("next")
     assert f"of the row 'ALIAS-1', the images of '{name}'" in pcr.ui.clinicalLabel.text
-    assert "No row of the table is called" in pcr.ui.clinicalRowLabel.text
+    assert "No row of the table has the patient ID" in pcr.ui.clinicalRowLabel.text
     pcr.press("next")
     assert not pcr.ui.clinicalLabel.visible
 
