@@ -23,10 +23,11 @@ KILLS = 5
 PATIENTS = [f"MRN-{number}" for number in range(8)]
 
 NURSERY = """
-import os, sys, torch, timm
+import os, signal, sys, torch, timm
 from breastpredict.cli import main
 from breastpredict.study import run_batch
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's "&" hands on SIG_IGN
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
