@@ -2,8 +2,11 @@
 on networks that `pcr_phantom` trained: what passes and what does not.
 
 A map that fails is no failed proof: it is what the proof is for, and such a map is shown as "not
-verified". Claimed is that every test was made on enough patients, and that what a bundle says of
-its maps, on its card too, is what the tests found.
+verified". Only patients whom a network calls positive count: to the whole network the planted
+images, in which the tumour lies aside and most patches are poor, speak so much against response
+that hardly any is, whatever the clinical variables say. Claimed is that this is said, that the
+other networks were assessed, and that what a bundle says of its maps, on its card too, is what the
+tests found.
 
 Run by pcr_phantom.py.
 """
@@ -53,12 +56,18 @@ def prove_explanations(run: Path, out: Path) -> tuple[dict[str, bool], dict[str,
         for name, bundle in NETWORKS.items()
     }
     found = {name: dict(done.pointing[bundle]) for name, bundle in NETWORKS.items()}
+    assessed = [
+        name
+        for name, entries in found.items()
+        if all(entry["status"] != "not assessed" for entry in entries.values())
+    ]
     claims = {
-        f"at least {LEAST_CASES} planted patients counted for every network": all(
-            entry["cases"] >= LEAST_CASES
+        f"with fewer than {LEAST_CASES} counted patients not assessed, else assessed": all(
+            (entry["status"] == "not assessed") == (entry["cases"] < LEAST_CASES)
             for entries in found.values()
             for entry in entries.values()
         ),
+        "at least two networks were assessed": len(assessed) >= 2,
         "every bundle and its card say what was found": all(
             blocks[NETWORKS[name]]["pointing"] == entries
             and all(

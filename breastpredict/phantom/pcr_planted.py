@@ -5,7 +5,9 @@ All respond: the tumour shrinks and brightens, or is gone on US-1, and one or tw
 patches hold very many lymphocytes, the others few (the picture is put together from two slides that
 differ in nothing but the lymphocytes). The squares on ultrasound are 2.4 times as wide as the
 tumour, so that it fills a tenth of them, and lie around a point beside its middle, which is outside
-of the tumour in most of them; the tumour lies in the square as a whole.
+of the tumour in most of them; the tumour lies in the square as a whole. The clinical variables
+speak for response too, or few patients would be positive to a network that knows them, and only of
+those that are can be told what its maps find.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from breastpredict.pcr import FromUs0, GivenRoi, PcrCase, PcrClinical, PointRoi,
 from breastpredict.pcr.verify import PlantedCase
 from breastpredict.phantom.dealing import in_order
 from breastpredict.phantom.pcr import Examination, write_examination
+from breastpredict.phantom.pcr_clinical import clinical_score, draw_clinical
 from breastpredict.phantom.pcr_plan import CasePlan, plan_pcr_cohorts
 from breastpredict.phantom.pcr_pyramid import write_png
 from breastpredict.phantom.pcr_tissue import render_tissue
@@ -37,6 +40,7 @@ RICH, POOR = 3.0, -1.5
 _LEAST_MM = 20.0  # of a square, as of any region
 _PURPOSE = 40
 _SEEN = 60  # grey levels in sum of three: no noise of the picture
+_DRAWN = 20  # responders, of whose clinical variables the clearest are taken
 _FIT = 5  # of nine patches, those with the most stroma
 
 
@@ -84,6 +88,7 @@ def _responding(plan: CasePlan) -> CasePlan:
     return replace(
         plan,
         pcr=True,
+        clinical=max((draw_clinical(True, rng) for _ in range(_DRAWN)), key=clinical_score),
         change=change,
         shrinking=change,
         brightening=change,
