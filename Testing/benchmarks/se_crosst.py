@@ -15,12 +15,12 @@ depend on the machine.
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -247,7 +247,7 @@ MEMORY = ("plain forward", "ours forward", "plain train", "ours train", "case", 
 
 def peak(what: str, batch: int) -> float:
     """MiB that a first call adds to the peak, weights included."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_mib()
     images = torch.rand(batch, 3, 512, 512)
     if what.startswith("case"):
         model = build_network(SE_CROSST_T).eval()
@@ -257,7 +257,13 @@ def peak(what: str, batch: int) -> float:
         name, mode = what.split()
         encoder = PlainCrossFormer() if name == "plain" else CrossFormer(SE_CROSST_T)
         (forward if mode == "forward" else training)(encoder, images)()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return peak_mib() - before
+
+
+def peak_mib() -> float:
+    """Highest resident memory of this process so far (Linux; ru_maxrss would be the parent's)."""
+    status = Path("/proc/self/status").read_text("ascii")
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def memory(batch: int, threads: int) -> None:
