@@ -11,6 +11,8 @@ from .backend import RESOURCES
 
 COLOURS = ["Heat", "Viridis"]
 """Names of the colour tables."""
+OPACITY, THRESHOLD = 0.6, 0.15
+"""What is shown at first: how opaque a map is, and from which share of its largest value on."""
 
 _COLOUR_NODE = "BreastPredict {name}"
 

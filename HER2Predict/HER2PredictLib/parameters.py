@@ -15,7 +15,7 @@ from slicer import (
 )
 from slicer.parameterNodeWrapper import Choice, Default, WithinRange, parameterNodeWrapper
 
-from BreastPredictLib.overlay import COLOURS
+from BreastPredictLib.overlay import COLOURS, OPACITY, THRESHOLD
 
 LARGEST = -1
 """Of the slice: the largest cross-section, whichever it is."""
@@ -81,8 +81,8 @@ class HER2PredictParameterNode:
     map: vtkMRMLScalarVolumeNode
     table: vtkMRMLTableNode
     chart: vtkMRMLPlotChartNode
-    opacity: Annotated[float, WithinRange(0, 1)] = 0.6
-    threshold: Annotated[float, WithinRange(0, 1)] = 0.15
+    opacity: Annotated[float, WithinRange(0, 1)] = OPACITY
+    threshold: Annotated[float, WithinRange(0, 1)] = THRESHOLD
     colour: Annotated[str, Choice(COLOURS), Default("Heat")]
     cohort: Path
     trainingRun: Path

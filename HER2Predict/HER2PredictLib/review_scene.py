@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 from BreastPredictLib.geometry import geometry_of
 from BreastPredictLib.hierarchy import put_under_study
 from BreastPredictLib.notes import add_notes
-from BreastPredictLib.overlay import COLOURS, show_map
+from BreastPredictLib.overlay import COLOURS, OPACITY, THRESHOLD, show_map
 from BreastPredictLib.scene_views import show_when_opened
 
 from . import overlay_nodes, region_nodes, result_nodes, study_nodes, tumour_nodes
 
 if TYPE_CHECKING:
     from BreastPredictLib.review_scenes import Predicted
-
-OPACITY, THRESHOLD = 0.6, 0.15
-"""Of the map, as the panel begins with."""
 
 
 def cases_of(options: Any) -> Any:

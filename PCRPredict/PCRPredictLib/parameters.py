@@ -15,7 +15,7 @@ from slicer import (
 )
 from slicer.parameterNodeWrapper import Choice, Default, WithinRange, parameterNodeWrapper
 
-from BreastPredictLib.overlay import COLOURS
+from BreastPredictLib.overlay import COLOURS, OPACITY, THRESHOLD
 
 # The backend's own words (breastpredict.pcr), which opening the module need not import.
 SUBTYPES = ["", "HR+/HER2-", "HR+/HER2+", "TN", "HR-/HER2+"]
@@ -127,8 +127,8 @@ class PCRPredictParameterNode:
     method: Annotated[str, Choice(METHODS), Default("gradcam")]
     table: vtkMRMLTableNode
     chart: vtkMRMLPlotChartNode
-    opacity: Annotated[float, WithinRange(0, 1)] = 0.6
-    threshold: Annotated[float, WithinRange(0, 1)] = 0.15
+    opacity: Annotated[float, WithinRange(0, 1)] = OPACITY
+    threshold: Annotated[float, WithinRange(0, 1)] = THRESHOLD
     colour: Annotated[str, Choice(COLOURS), Default("Heat")]
     patients: Path
     rows: str

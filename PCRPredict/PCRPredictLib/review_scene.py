@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from BreastPredictLib.hierarchy import put_under_study
 from BreastPredictLib.notes import add_notes
-from BreastPredictLib.overlay import COLOURS, show_map
+from BreastPredictLib.overlay import COLOURS, OPACITY, THRESHOLD, show_map
 from BreastPredictLib.scene_views import show_when_opened
 
 from . import image_nodes, pathology_nodes, result_nodes, square_nodes
@@ -20,9 +20,6 @@ from .regions import VIEWS
 
 if TYPE_CHECKING:
     from BreastPredictLib.review_scenes import Predicted
-
-OPACITY, THRESHOLD = 0.6, 0.15
-"""Of the maps, as the panel begins with."""
 
 
 def cases_of(options: Any) -> Any:

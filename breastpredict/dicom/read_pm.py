@@ -1,4 +1,7 @@
-"""A map that was written as DICOM Parametric Map, where it lies."""
+"""A map that was written as DICOM Parametric Map, where it lies.
+
+highdicom (0.27) writes pixels of floating point and cannot read them.
+"""
 
 from __future__ import annotations
 
